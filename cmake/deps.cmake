@@ -1,0 +1,10 @@
+# Foreign libraries, each used by one layer (style: one door per library).
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenSSL REQUIRED)
+pkg_check_modules(BSD REQUIRED IMPORTED_TARGET libbsd)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka)
+pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
+pkg_check_modules(SQLITE IMPORTED_TARGET sqlite3)
+find_program(FLATC flatc REQUIRED)
