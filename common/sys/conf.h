@@ -1,0 +1,65 @@
+/*
+ * The configuration: one struct grown from conf.def, filled in the order default < file < .env < environment < flags.
+ * Owns the strings of the struct. Logs nothing: errors and warnings are handed back as text.
+ *
+ *   struct hg_conf *cf;
+ *   rc = hg_conf_load(&in, &cf, &report);       report: lines of errors (rc < 0) and warnings, each with its place
+ *   cf->idle_timeout                            DUR in microseconds, SIZE in bytes, LIST as the text given
+ *   hg_conf_print(cf, HG_CONF_EFFECTIVE, &buf)
+ *   hg_conf_free(cf);
+ *
+ * Names: HEADGATE_IDLE_TIMEOUT, --idle-timeout, idle_timeout (file "key = value", # comments). Each option has a
+ * HEADGATE_X_FILE twin that reads the value from a file (secrets). Unknown keys are errors with file:line and the
+ * nearest name; unknown HEADGATE_* names are warnings. A bad value names value, range and source.
+ * ".env" in the working directory is read as dotenv does: below the environment, above the file.
+ * "HEADGATE_X" beats the sources' names wherever either stands (.env's HEADGATE_X beats the environment's WS_X).
+ */
+#ifndef HG_COMMON_SYS_CONF_H
+#define HG_COMMON_SYS_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/buf.h"
+
+enum hg_profile { HG_PROFILE_AUTO, HG_PROFILE_V1, HG_PROFILE_V2, HG_PROFILE_V3 };
+enum hg_auth { HG_AUTH_HEADERS, HG_AUTH_TRUST };
+enum hg_query_mode { HG_QUERY_AUTO, HG_QUERY_STRICT, HG_QUERY_LENIENT };
+enum hg_row_shape { HG_ROW_NESTED, HG_ROW_FLAT, HG_ROW_BOTH };
+enum hg_refuse { HG_REFUSE, HG_ALLOW };
+
+#define HG_CT_STR char *
+#define HG_CT_LIST char *
+#define HG_CT_SECRET char *
+#define HG_CT_INT int64_t
+#define HG_CT_SIZE int64_t
+#define HG_CT_DUR int64_t
+#define HG_CT_BOOL bool
+#define HG_CT_ENUM int
+
+struct hg_conf {
+#define HG_OPT(type, name, def, min, max, reload, sources, doc) HG_CT_##type name;
+#include "common/sys/conf.def"
+#undef HG_OPT
+};
+
+struct hg_conf_in {
+    const char *file;     /* NULL: /etc/headgate/headgate.conf if it is there; a named file must be */
+    const char *dotenv;   /* NULL: ".env" in the working directory if it is there */
+    char **env;           /* environ */
+    int argc;             /* flags after the program's name; --name=value, --name value, --bool, --no-bool */
+    char **argv;
+};
+
+enum hg_conf_print { HG_CONF_EFFECTIVE, HG_CONF_EXAMPLE, HG_CONF_DOCS };
+
+/* 0, or the first -HG_E_CONF_*; report gets one line per error ("error: ...") and warning ("warning: ..."). */
+int hg_conf_load(const struct hg_conf_in *in, struct hg_conf **out, struct hg_buf *report) HG_MUST_CHECK;
+void hg_conf_free(struct hg_conf *cf);
+/* Effective shows value, where it came from, and whether HUP applies it; secrets print as ***. */
+void hg_conf_print(const struct hg_conf *cf, enum hg_conf_print what, struct hg_buf *out);
+/* Copies the LIVE options of from into to; names what else differs in report ("workers: needs a restart"). Returns how many were applied. */
+int hg_conf_apply_live(struct hg_conf *to, const struct hg_conf *from, struct hg_buf *report);
+/* Iterates a LIST: next item of *rest, trimmed, empties skipped; false at the end. */
+bool hg_conf_list_next(struct hg_slice *rest, struct hg_slice *item);
+
+#endif
