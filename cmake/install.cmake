@@ -1,2 +1,4 @@
 # make install and the .deb: see deploy/.
-install(TARGETS headgate RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET headgate)
+    install(TARGETS headgate RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()

@@ -7,6 +7,7 @@
 #define HG_COMMON_BASE_ERR_H
 
 #include <stdbool.h>
+#include "common/base/buf.h"
 
 enum hg_fault { HG_FAULT_PEER, HG_FAULT_LIMIT, HG_FAULT_BACKEND, HG_FAULT_US };
 
@@ -33,5 +34,6 @@ static inline int hg_err_close_code(int err)
 {
     return hg_err_row(err)->close_code;
 }
+void hg_err_docs(struct hg_buf *out); /* docs/CODES.md */
 
 #endif

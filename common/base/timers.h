@@ -3,7 +3,10 @@
  *
  *   hg_timer_start(&ts, &t, when, fn, arg);   starting a running timer moves it
  *   next = hg_timers_next(&ts);               when the loop must wake at the latest
- *   hg_timers_run(&ts, now);                  calls what is due; each timer is stopped before its call
+ *   hg_timers_run(&ts, now);                  calls what is due, earliest first; each timer is stopped before its call
+ *
+ * 1. A callback may start and stop any timer: what it stops is not called, what it starts is not called in this run, however
+ *    early it is due. So a timer that restarts itself for "now" starves nobody.
  *
  * For thousands of coarse per-connection deadlines use a wheel of your own, not this.
  */
@@ -26,6 +29,8 @@ struct hg_timer {
 struct hg_timers {
     struct hg_timer **heap; /* private; zeroed struct is empty and valid */
     uint32_t n, cap;
+    struct hg_timer **due; /* private: what the running hg_timers_run still has to call */
+    uint32_t ndue, due_cap;
 };
 
 void hg_timers_fini(struct hg_timers *ts);
