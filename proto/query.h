@@ -1,0 +1,47 @@
+/*
+ * A live query: read from JSON (spec 12) or FlatBuffers, checked, written as StreamingSqlDataFilter
+ * for the change source and as GET_DATA for the SQL worker. Pure.
+ *
+ *   struct hg_query *q; char why[HG_QUERY_WHY_MAX];
+ *   int rc = hg_query_from_json(text, strict, &q, why);   -HG_E_BAD_QUERY: why =
+ * "$.wrapper.filters[2].value: expected ..." hg_query_put_get_data(&out, &call, q, 500);
+ *   hg_query_free(q), q = NULL;
+ *
+ * 1. A query owns everything in it; the input may go.
+ * 2. strict: what this version cannot carry out exactly is refused, never widened. Not strict:
+ * missing or odd pieces get the sources' defaults (profiles v1-v3); an unknown operator is refused
+ * even then (B-21).
+ * 3. Values keep their exact type and all 64 bits, in both encodings.
+ */
+#ifndef HG_PROTO_QUERY_H
+#define HG_PROTO_QUERY_H
+
+#include "proto/sqlrpc.h"
+
+enum {
+    HG_QUERY_WHY_MAX = 256,
+    HG_QUERY_MAX_DEPTH = 32,
+    HG_QUERY_MAX_NODES = 4096,
+    HG_QUERY_DEFAULT_LIMIT = 50
+};
+
+struct hg_query;
+
+int hg_query_from_json(struct hg_slice json, bool strict, struct hg_query **q,
+                       char why[HG_QUERY_WHY_MAX]) HG_MUST_CHECK;
+/* Bytes of a StreamingSqlDataFilter; verified first. */
+int hg_query_from_fb(struct hg_slice bytes, bool strict, struct hg_query **q,
+                     char why[HG_QUERY_WHY_MAX]) HG_MUST_CHECK;
+void hg_query_free(struct hg_query *q); /* NULL is fine */
+
+/* Equal for queries that ask the SQL worker the same; hash and schema_version don't count. */
+uint64_t hg_query_fingerprint(const struct hg_query *q);
+
+/* Appends a StreamingSqlDataFilter: an absent limit is the wire's default 50. */
+void hg_query_put_control(struct hg_buf *out, const struct hg_query *q);
+/* Appends a GET_DATA RequestEnvelope. q NULL: all rows of the table. default_limit stands in for an
+ * absent limit; 0 = none. */
+void hg_query_put_get_data(struct hg_buf *out, const struct hg_sqlrpc_call *call,
+                           const struct hg_query *q, uint32_t default_limit);
+
+#endif
