@@ -1,6 +1,7 @@
 /*
  * One epoll loop; the only file that knows epoll. Knows fds, times and functions, no connection and no protocol.
- * A turn: wait -> now is read once -> readiness callbacks -> deferred calls -> due timers -> flush hooks -> reap hooks.
+ * A turn: wait -> now is read once -> readiness callbacks -> deferred calls -> due timers -> flush
+ * hooks -> reap hooks. A call deferred by a deferred call, a timer or a hook runs in the next turn, which then does not wait.
  *
  *   struct hg_loop *l = hg_loop_new();                       after fork, never before
  *   hg_watch_start(l, &w, fd, HG_IN, on_ready, arg);         a watcher of one's own (listeners, eventfds, redis, ...)
@@ -55,7 +56,7 @@ struct hg_mono hg_mono_read(void);   /* the clock itself; loop code uses hg_loop
 
 int hg_watch_start(struct hg_loop *l, struct hg_watch *w, int fd, unsigned events, hg_ready_fn fn, void *arg) HG_MUST_CHECK;
 void hg_watch_set(struct hg_loop *l, struct hg_watch *w, unsigned events); /* applied at once */
-void hg_watch_stop(struct hg_loop *l, struct hg_watch *w); /* does not close the fd */
+void hg_watch_stop(struct hg_loop *l, struct hg_watch *w); /* does not close the fd: stop first, close then */
 
 /* gen: 24 bits are kept. */
 uint8_t hg_loop_kind(struct hg_loop *l, hg_kind_fn fn, void *ctx);
@@ -64,6 +65,7 @@ int hg_loop_mod(struct hg_loop *l, uint8_t kind, int fd, uint32_t id, uint32_t g
 void hg_loop_del(struct hg_loop *l, int fd); /* closing the fd does the same */
 
 void hg_loop_defer(struct hg_loop *l, struct hg_defer *d, hg_hook_fn fn, void *arg); /* once, later in this turn; queued twice runs once */
+void hg_loop_defer_cancel(struct hg_loop *l, struct hg_defer *d); /* before d's memory goes; idle is fine */
 void hg_loop_on_flush(struct hg_loop *l, hg_hook_fn fn, void *arg); /* every turn, in order of registration */
 void hg_loop_on_reap(struct hg_loop *l, hg_hook_fn fn, void *arg);
 

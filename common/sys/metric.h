@@ -21,7 +21,12 @@ struct hg_hist {
 };
 
 #define HG_MT_COUNTER _Atomic uint64_t
+#define HG_MT_COUNTER_EACH _Atomic uint64_t
 #define HG_MT_GAUGE _Atomic uint64_t
+#define HG_MT_GAUGE_EACH _Atomic uint64_t
+#define HG_MT_FLAG _Atomic uint64_t
+#define HG_MT_MS_MAX _Atomic uint64_t
+#define HG_MT_MS_EACH _Atomic uint64_t
 #define HG_MT_HIST_US struct hg_hist
 
 struct hg_metrics {
@@ -52,7 +57,8 @@ struct hg_metrics_row {
     const char *worker;
     const struct hg_metrics *m;
 };
-/* Prometheus text (0.0.4): each metric summed over rows; connections, subscriptions, partitions, lag_*, loop_turns also per worker. */
+/* Prometheus text (0.0.4). Each metric is one figure for the host, as its kind in metric.def says; those of kind _EACH are printed
+ * per worker too, under a name of their own (headgate_worker_*), so that sum() over either counts nothing twice. */
 void hg_metrics_print(const struct hg_metrics_row *rows, size_t nrows, struct hg_buf *out);
 void hg_metrics_docs(struct hg_buf *out); /* docs/METRICS.md */
 
