@@ -3,12 +3,7 @@
  * section. Every row is parsed whole and at every prefix: a prefix is "need more" or already the
  * same error, and what follows the head changes nothing.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "tests/support/hgtest.h"
 #include "common/base/err.h"
 #include "proto/http1.h"
 

@@ -1,9 +1,5 @@
 /* UTF-8 by RFC 3629: every code point, every kind of error, any way of cutting the text. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "tests/support/hgtest.h"
 #include "common/base/macros.h"
 #include "proto/utf8.h"
 

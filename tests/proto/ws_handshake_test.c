@@ -3,12 +3,7 @@
  * subprotocol (spec B-1), the list of origins, the 101 answer. Cutting the request is http1's
  * matter and tested there.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "tests/support/hgtest.h"
 #include "common/base/err.h"
 #include "proto/ws_handshake.h"
 

@@ -4,12 +4,7 @@
  *   T:text; B:bytes; P:ping; O:pong; C<code>:reason; E:<name of the error>
  * Every row is fed whole, byte by byte, and at every split, and must give the same transcript.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "tests/support/hgtest.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "proto/utf8.h"
