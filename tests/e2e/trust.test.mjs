@@ -1,0 +1,98 @@
+// Promise 8: tenants are walls, and nobody is believed who was not listed. x-tenant of an unlisted peer is ignored and the
+// log names the option that would accept it; of a listed one it counts; rooms, streams and broadcasts of one tenant never
+// reach another; publishing to everyone needs its permission.
+// Not tested here: tokens (a later issue verifies them).
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { Client } from '../support/client.mjs';
+import { Database } from '../support/database.mjs';
+import { sharedRedis } from '../support/redis.mjs';
+import { stage } from '../support/stage.mjs';
+import { waitFor } from '../support/wait.mjs';
+
+const as = (tenant) => ({ headers: { 'x-tenant': tenant } });
+
+test('x-tenant of an unlisted peer is ignored, and the log names the option', { timeout: 60000 }, async (t) => {
+  const s = await stage(t, { options: { workers: 1 } });
+  const c = s.keep(await Client.open(s.hg.url, as('acme')));
+  await c.subscribe('t', 'h');
+  assert.equal(s.db.calls.at(-1).companyId, 'demo');
+  await waitFor(() => /trusted_proxies/.test(s.hg.logText()), { what: 'the log line' });
+  assert.ok((await s.hg.metric('headgate_identity_ignored_total')) >= 1);
+});
+
+for (const [name, options] of [['a listed proxy', { trusted_proxies: '127.0.0.0/8' }], ['auth = trust', { auth: 'trust' }]]) {
+  test(`x-tenant is believed from ${name}`, { timeout: 60000 }, async (t) => {
+    const s = await stage(t, { options: { workers: 1, ...options } });
+    const c = s.keep(await Client.open(s.hg.url, as('acme')));
+    await c.subscribe('t', 'h');
+    assert.equal(s.db.calls.at(-1).companyId, 'acme');
+    if (options.auth) assert.match(s.hg.logText(), / warn .*auth/, 'trust is warned about at start');
+  });
+}
+
+test('a tenant name that would make two keys one is refused', { timeout: 60000 }, async (t) => {
+  const s = await stage(t, { sql: false, options: { workers: 1, trusted_proxies: '127.0.0.1' } });
+  for (const tenant of ['a_b', 'a|b']) {
+    await assert.rejects(Client.open(s.hg.url, as(tenant)), /400/);
+  }
+});
+
+test('streams, rooms and broadcasts of one tenant never reach another, on two hosts', { timeout: 120000 }, async (t) => {
+  const redis = await sharedRedis();
+  const s = await stage(t, {
+    hosts: 2,
+    options: {
+      workers: 2, trusted_proxies: '127.0.0.0/8', backplane: 'redis', backplane_url: redis.url,
+      default_permissions: 'join,publish,publish_all',
+    },
+  });
+  const acme = new Database(s.kafka.brokers, s.topics, { tenant: 'acme', firstLsn: 500000n });
+  const globex = new Database(s.kafka.brokers, s.topics, { tenant: 'globex', firstLsn: 500000n });
+  t.after(() => Promise.all([acme.close(), globex.close()]));
+  await Promise.all([acme.connect(), globex.connect()]);
+  const clients = [];
+  for (const tenant of ['acme', 'globex']) {
+    for (let i = 0; i < 4; i++) {
+      const c = s.keep(await Client.open(s.hosts[i % 2].url, as(tenant)));
+      c.tenant = tenant;
+      await c.subscribe('t', 'h');
+      c.send({ op: 'join', room: 'r' });
+      await c.message({ op: 'joined' });
+      clients.push(c);
+    }
+  }
+  const N = 200;
+  for (let n = 0; n < N; n++) {
+    acme.commit('t', 'h', 'x', { n });
+    globex.commit('t', 'h', 'x', { n });
+    const [a, g] = [clients[n % 4], clients[4 + n % 4]];
+    const target = [{ room: 'r' }, {}, { path: '/' }][n % 3];
+    a.send({ op: 'publish', ...target, text: JSON.stringify({ b: `acme ${n}` }) });
+    g.send({ op: 'publish', ...target, text: JSON.stringify({ b: `globex ${n}` }) });
+  }
+  await Promise.all([acme.flush(), globex.flush()]);
+  await waitFor(() => clients.every((c) => c.binary >= N && c.messages.filter((m) => m.b).length >= N),
+    { what: () => clients.map((c) => `${c.tenant} ${c.binary} ${c.messages.filter((m) => m.b).length}`).join(', ') });
+  await Promise.all(clients.map((c) => c.ping()));
+  for (const c of clients) {
+    assert.equal(c.sub('h').diffs.length, N);
+    assert.ok(c.sub('h').diffs.every((d) => d.data.stream === `${c.tenant}_t|h`), 'only the tenant\'s own diffs');
+    const heard = c.messages.filter((m) => m.b).map((m) => m.b);
+    assert.equal(heard.length, N);
+    assert.ok(heard.every((b) => b.startsWith(c.tenant)), 'only the tenant\'s own broadcasts');
+  }
+});
+
+test('publishing to everyone needs its permission, joining needs its own', { timeout: 60000 }, async (t) => {
+  const s = await stage(t, { sql: false, options: { workers: 1 } });
+  const c = s.keep(await Client.open(s.hg.url)), other = s.keep(await Client.open(s.hg.url));
+  c.send({ op: 'publish', text: '{"b":1}' });
+  assert.equal((await c.message({ op: 'error' })).code, 'forbidden');
+  await other.ping();
+  assert.ok(!other.messages.some((m) => m.b));
+  const none = await stage(t, { sql: false, options: { workers: 1, default_permissions: 'publish' } });
+  const d = none.keep(await Client.open(none.hg.url));
+  d.send({ op: 'join', room: 'r' });
+  assert.equal((await d.message({ op: 'error' })).code, 'forbidden');
+});
