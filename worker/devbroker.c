@@ -1,6 +1,7 @@
 /*
- * librdkafka's mock cluster as a process. Signals are blocked before its threads exist and waited for here. An interrupt
- * from the terminal is the master's to handle: it stops its workers first and this broker last.
+ * librdkafka's mock cluster as a process. Signals are blocked before its threads exist and waited
+ * for here. An interrupt from the terminal is the master's to handle: it stops its workers first
+ * and this broker last.
  */
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
@@ -50,7 +51,8 @@ static int serve(rd_kafka_mock_cluster_t *mc, int ready_fd, const sigset_t *stop
         if (rd_kafka_mock_topic_create(mc, topics[i].name, topics[i].partitions, 1))
             return 1;
     int n = snprintf(line, sizeof line, "%s\n", rd_kafka_mock_cluster_bootstraps(mc));
-    if (write(ready_fd, line, (size_t)n) != n) /* nobody there: the master died before we could hear of it */
+    if (write(ready_fd, line, (size_t)n) !=
+        n) /* nobody there: the master died before we could hear of it */
         return 1;
     close(ready_fd);
     int sig;

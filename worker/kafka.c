@@ -1,6 +1,6 @@
 /*
- * Handles, librdkafka's event queues, state and life cycle. Threads of librdkafka only ever write the wake eventfd;
- * everything else happens in serve(), on the loop.
+ * Handles, librdkafka's event queues, state and life cycle. Threads of librdkafka only ever write
+ * the wake eventfd; everything else happens in serve(), on the loop.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,8 @@ void kafka_wake(struct hg_kafka *k)
         return;
 }
 
-/* The event is edge-like: it comes when a queue that was empty gets something. serve() drains until empty, or wakes itself. */
+/* The event is edge-like: it comes when a queue that was empty gets something. serve() drains until
+ * empty, or wakes itself. */
 void kafka_watch_queue(struct hg_kafka *k, rd_kafka_queue_t *q)
 {
     static const uint64_t one = 1;
@@ -51,25 +52,35 @@ void kafka_set_up(struct hg_kafka *k, bool up, const char *why)
     if (up != k->up && up)
         hg_log(HG_LOG_INFO, NULL, "kafka.up", "brokers=%s", k->spec.conf->kafka_brokers);
     else if (!up && (k->up || !k->told))
-        hg_log(HG_LOG_WARN, NULL, "kafka.down", "brokers=%s why=\"%s\"", k->spec.conf->kafka_brokers, why);
+        hg_log(HG_LOG_WARN, NULL, "kafka.down", "brokers=%s why=\"%s\"",
+               k->spec.conf->kafka_brokers, why);
     k->up = up;
     kafka_tell_state(k);
 }
 
-void kafka_count_error(struct hg_kafka *k, const char *tag, const char *what, rd_kafka_resp_err_t err, const char *text)
+void kafka_count_error(struct hg_kafka *k, const char *tag, const char *what,
+                       rd_kafka_resp_err_t err, const char *text)
 {
     HG_INC(k->spec.metrics, kafka_errors);
-    hg_log_limited(HG_LOG_WARN, NULL, tag, "what=\"%s\" err=%s why=\"%s\"", what, rd_kafka_err2name(err), text ? text : "");
+    hg_log_limited(HG_LOG_WARN, NULL, tag, "what=\"%s\" err=%s why=\"%s\"", what,
+                   rd_kafka_err2name(err), text ? text : "");
 }
 
-/* librdkafka speaks syslog levels; what it calls an error (a refused connection) mends itself and is none of ours. */
+/* librdkafka speaks syslog levels; what it calls an error (a refused connection) mends itself. */
 static void on_log(rd_kafka_event_t *ev, const char *who)
 {
     const char *facility, *text;
     int level;
-    if (rd_kafka_event_log(ev, &facility, &text, &level) == 0)
-        hg_log_limited(level <= 3 ? HG_LOG_WARN : level <= 4 ? HG_LOG_INFO : HG_LOG_DEBUG, NULL, "kafka.client",
-                       "handle=%s facility=%s text=\"%s\"", who, facility, text);
+    if (rd_kafka_event_log(ev, &facility, &text, &level) != 0)
+        return;
+    /* CONFWARN is about what each kind of handle makes of the properties it shares with the other.
+     */
+    bool quiet =
+        level > 4 || strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0;
+    hg_log_limited(quiet        ? HG_LOG_DEBUG
+                   : level <= 3 ? HG_LOG_WARN
+                                : HG_LOG_INFO,
+                   NULL, "kafka.client", "handle=%s facility=%s text=\"%s\"", who, facility, text);
 }
 
 void kafka_on_event(struct hg_kafka *k, rd_kafka_event_t *ev, const char *who)
@@ -153,7 +164,8 @@ static void tick(void *arg, struct hg_mono now)
 {
     struct hg_kafka *k = arg;
     kafka_in_tick(k);
-    hg_timer_start(hg_loop_timers(k->spec.loop), &k->tick, hg_mono_add(now, KAFKA_TICK_MS * HG_MS), tick, k);
+    hg_timer_start(hg_loop_timers(k->spec.loop), &k->tick, hg_mono_add(now, KAFKA_TICK_MS * HG_MS),
+                   tick, k);
 }
 
 /* ---- life ---- */

@@ -1,6 +1,7 @@
 /*
- * Properties of the librdkafka handles: ours as tables, then what the configuration says, then kafka_properties, which
- * beats everything. A property that is refused is named in the log; its value is not (it may be a password).
+ * Properties of the librdkafka handles: ours as tables, then what the configuration says, then
+ * kafka_properties, which beats everything. A property that is refused is named in the log; its
+ * value is not (it may be a password).
  */
 #include <stdio.h>
 #include "common/sys/log.h"
@@ -17,7 +18,8 @@ static const struct property both[] = {
     {"socket.nagle.disable", "true"},
     {"socket.timeout.ms", "30000"},
     {"reconnect.backoff.ms", "100"},
-    {"reconnect.backoff.max.ms", "2000"}, /* default 10 s: too long a silence after a broker's return */
+    {"reconnect.backoff.max.ms",
+     "2000"}, /* default 10 s: too long a silence after a broker's return */
     {"topic.metadata.refresh.fast.interval.ms", "100"},
 };
 
@@ -30,7 +32,8 @@ static const struct property consumer[] = {
     {"allow.auto.create.topics", "false"},
     {"fetch.error.backoff.ms", "100"},
     {"fetch.max.bytes", "52428800"},
-    /* KIP-74 hands out a record that is larger than any fetch limit; only this one would cut the connection. */
+    /* KIP-74 hands out a record that is larger than any fetch limit; only this one would cut the
+       connection. */
     {"receive.message.max.bytes", "1000000000"},
 };
 
@@ -49,7 +52,8 @@ static bool set(rd_kafka_conf_t *c, const char *name, const char *value)
     if (rd_kafka_conf_set(c, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
         return true;
     /* librdkafka's text can quote the value. */
-    hg_log(HG_LOG_ERROR, NULL, "kafka.property", "name=\"%s\" why=\"refused by the Kafka client: unknown or bad value\"", name);
+    hg_log(HG_LOG_ERROR, NULL, "kafka.property",
+           "name=\"%s\" why=\"refused by the Kafka client: unknown or bad value\"", name);
     return false;
 }
 
@@ -73,7 +77,8 @@ static bool set_item(rd_kafka_conf_t *c, struct hg_slice item)
     char text[1024];
     const char *eq = memchr(item.p, '=', item.n);
     if (!eq || eq == item.p || item.n >= sizeof text) {
-        hg_log(HG_LOG_ERROR, NULL, "kafka.property", "why=\"an item of kafka_properties is not name=value\"");
+        hg_log(HG_LOG_ERROR, NULL, "kafka.property",
+               "why=\"an item of kafka_properties is not name=value\"");
         return false;
     }
     memcpy(text, item.p, item.n);
@@ -101,13 +106,15 @@ static bool set_consumer(rd_kafka_conf_t *c, const struct hg_kafka_spec *spec)
     return set_all(c, consumer, HG_COUNTOF(consumer)) &&
            set_number(c, "fetch.min.bytes", cf->kafka_fetch_min_bytes) &&
            set_number(c, "fetch.wait.max.ms", wait_ms) &&
-           set_number(c, "queued.max.messages.kbytes", HG_MAX(cf->kafka_prefetch / n / 1024, 1024)) &&
+           set_number(c, "queued.max.messages.kbytes",
+                      HG_MAX(cf->kafka_prefetch / n / 1024, 1024)) &&
            set_number(c, "queued.min.messages", HG_MAX(100000 / n, 1000));
 }
 
 static rd_kafka_conf_t *finish(rd_kafka_conf_t *c, const struct hg_kafka_spec *spec, bool good)
 {
-    if (!good || !set(c, "bootstrap.servers", spec->conf->kafka_brokers) || !set_extra(c, spec->conf)) {
+    if (!good || !set(c, "bootstrap.servers", spec->conf->kafka_brokers) ||
+        !set_extra(c, spec->conf)) {
         rd_kafka_conf_destroy(c);
         return NULL;
     }
@@ -126,6 +133,7 @@ rd_kafka_conf_t *kafka_conf_producer(const struct hg_kafka_spec *spec, bool idem
     rd_kafka_conf_t *c = rd_kafka_conf_new();
     rd_kafka_conf_set_events(c, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_DR);
     return finish(c, spec,
-                  set_all(c, both, HG_COUNTOF(both)) && set_all(c, producer, HG_COUNTOF(producer)) &&
+                  set_all(c, both, HG_COUNTOF(both)) &&
+                      set_all(c, producer, HG_COUNTOF(producer)) &&
                       set(c, "enable.idempotence", idempotent ? "true" : "false"));
 }

@@ -1,7 +1,8 @@
 /*
- * Kafka towards us: which partitions are read and from where, and the two message queues. See the graph in kafka_priv.h.
- * A partition is always started by begin() with an explicit offset; librdkafka drops what an earlier start left in its
- * queue, and the batch number in kpart.stale drops what an earlier start left in ours.
+ * Kafka towards us: which partitions are read and from where, and the two message queues. See the
+ * graph in kafka_priv.h. A partition is always started by begin() with an explicit offset;
+ * librdkafka drops what an earlier start left in its queue, and the batch number in kpart.stale
+ * drops what an earlier start left in ours.
  */
 #include <stdlib.h>
 #include "common/sys/log.h"
@@ -60,12 +61,14 @@ static void halt(struct hg_kafka *k, struct ktopic *t, uint32_t i)
     p->gen++;
 }
 
-static void begin(struct hg_kafka *k, struct ktopic *t, uint32_t i, int64_t offset, enum kpart_state state)
+static void begin(struct hg_kafka *k, struct ktopic *t, uint32_t i, int64_t offset,
+                  enum kpart_state state)
 {
     struct kpart *p = &t->parts[i];
     halt(k, t, i);
     if (rd_kafka_consume_start_queue(t->rkt, (int32_t)i, offset, batch_of(k, t)->q) != 0) {
-        kafka_count_error(k, "kafka.start", rd_kafka_topic_name(t->rkt), rd_kafka_last_error(), "partition not started");
+        kafka_count_error(k, "kafka.start", rd_kafka_topic_name(t->rkt), rd_kafka_last_error(),
+                          "partition not started");
         p->state = PART_ASKING; /* the tick tries again */
         p->asked = false;
         return;
@@ -98,7 +101,8 @@ static void tell_position(struct hg_kafka *k, struct ktopic *t, uint32_t i, int6
     k->spec.ev.on_position(k->spec.ev.ctx, part_number(t, i), next);
 }
 
-/* Goes on where somebody stopped. After the topic was away the record before is looked at: is it still the same log? */
+/* Goes on where somebody stopped. After the topic was away the record before is looked at: is it
+ * still the same log? */
 static void take_over(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 {
     struct hg_part *s = stored(k, t, i);
@@ -146,8 +150,10 @@ static void seek_last(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 static void lost(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 {
     struct kpart *p = &t->parts[i];
-    hg_log_limited(HG_LOG_WARN, NULL, "kafka.position_lost", "topic=%s partition=%u position=%lld log_start=%lld log_end=%lld",
-                   rd_kafka_topic_name(t->rkt), i, (long long)p->next, (long long)p->lo, (long long)p->hi);
+    hg_log_limited(HG_LOG_WARN, NULL, "kafka.position_lost",
+                   "topic=%s partition=%u position=%lld log_start=%lld log_end=%lld",
+                   rd_kafka_topic_name(t->rkt), i, (long long)p->next, (long long)p->lo,
+                   (long long)p->hi);
     live_from(k, t, i, p->lo);
     k->spec.ev.on_position_lost(k->spec.ev.ctx, part_number(t, i), p->lo);
 }
@@ -178,7 +184,8 @@ void kafka_in_offsets(struct hg_kafka *k, const struct kresult *r)
         return;
     p->asked = false;
     if (r->err) {
-        kafka_count_error(k, "kafka.offsets", rd_kafka_topic_name(t->rkt), (rd_kafka_resp_err_t)r->err,
+        kafka_count_error(k, "kafka.offsets", rd_kafka_topic_name(t->rkt),
+                          (rd_kafka_resp_err_t)r->err,
                           "start and end of a partition not learned yet");
         return; /* the tick asks again */
     }
@@ -191,10 +198,12 @@ void kafka_in_offsets(struct hg_kafka *k, const struct kresult *r)
 
 /* ---- messages ---- */
 
-bool hg_kafka_record_header(const struct hg_kafka_record *r, const char *const *names, struct hg_slice *value)
+bool hg_kafka_record_header(const struct hg_kafka_record *r, const char *const *names,
+                            struct hg_slice *value)
 {
     rd_kafka_headers_t *h;
-    if (rd_kafka_message_headers((const rd_kafka_message_t *)r->impl, &h) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (rd_kafka_message_headers((const rd_kafka_message_t *)r->impl, &h) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;
     for (; *names; names++) {
         const void *v;
@@ -222,7 +231,8 @@ static struct hg_kafka_record record_of(const struct ktopic *t, const rd_kafka_m
     };
 }
 
-static bool hand_on(struct hg_kafka *k, struct ktopic *t, struct kpart *p, const rd_kafka_message_t *m, bool is_last)
+static bool hand_on(struct hg_kafka *k, struct ktopic *t, struct kpart *p,
+                    const rd_kafka_message_t *m, bool is_last)
 {
     if (m->offset < p->next && !is_last)
         return true; /* each record once, whatever librdkafka does */
@@ -258,7 +268,8 @@ static bool seek_is_over(struct hg_kafka *k, struct ktopic *t, uint32_t i)
     return true;
 }
 
-static bool seeking(struct hg_kafka *k, struct ktopic *t, struct kpart *p, const rd_kafka_message_t *m)
+static bool seeking(struct hg_kafka *k, struct ktopic *t, struct kpart *p,
+                    const rd_kafka_message_t *m)
 {
     if (m->offset < p->hi) {
         p->found = true;
@@ -278,11 +289,14 @@ static void verified(struct hg_kafka *k, struct ktopic *t, uint32_t i)
     tell_position(k, t, i, p->next);
 }
 
-/* A made-anew log can be longer than the old one; then the time stamp of the last record consumed gives it away. */
-static bool verifying(struct hg_kafka *k, struct ktopic *t, struct kpart *p, const rd_kafka_message_t *m)
+/* A made-anew log can be longer than the old one; then the time stamp of the last record consumed
+ * gives it away. */
+static bool verifying(struct hg_kafka *k, struct ktopic *t, struct kpart *p,
+                      const rd_kafka_message_t *m)
 {
     uint32_t i = (uint32_t)m->partition;
-    if (m->offset < p->next && record_of(t, m).stamp_ms != atomic_load(&stored(k, t, i)->stamp_ms)) {
+    if (m->offset < p->next &&
+        record_of(t, m).stamp_ms != atomic_load(&stored(k, t, i)->stamp_ms)) {
         p->next = INT64_MAX; /* above every end: lost for certain */
         ask(k, t, i, AIM_LOST);
         return true;
@@ -307,7 +321,8 @@ static void at_end(struct hg_kafka *k, struct ktopic *t, uint32_t i, int64_t end
 static void gone(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 {
     struct kpart *p = &t->parts[i];
-    if (is_reply(t)) /* made anew: nothing in it can be older than the loss. A shared one goes on at its end. */
+    if (is_reply(t)) /* made anew: nothing in it can be older than the loss. A shared one goes on at
+                        its end. */
         live_from(k, t, i, k->reply_is_own ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_END);
     else
         ask(k, t, i, p->state == PART_SEEKING ? (enum kpart_aim)p->aim : AIM_LOST);
@@ -332,7 +347,8 @@ static void on_error(struct hg_kafka *k, struct ktopic *t, const rd_kafka_messag
     default: /* librdkafka goes on by itself */
         break;
     }
-    kafka_count_error(k, "kafka.consume", rd_kafka_topic_name(t->rkt), m->err, rd_kafka_message_errstr(m));
+    kafka_count_error(k, "kafka.consume", rd_kafka_topic_name(t->rkt), m->err,
+                      rd_kafka_message_errstr(m));
 }
 
 /* False: keep it, offer it again. */
@@ -343,7 +359,8 @@ static bool dispatch(struct hg_kafka *k, struct kbatch *b, const rd_kafka_messag
         return true;
     }
     struct ktopic *t = rd_kafka_topic_opaque(m->rkt);
-    struct kpart *p = m->partition >= 0 && (uint32_t)m->partition < t->nparts ? &t->parts[m->partition] : NULL;
+    struct kpart *p =
+        m->partition >= 0 && (uint32_t)m->partition < t->nparts ? &t->parts[m->partition] : NULL;
     if (!p || p->stale >= b->number || p->state == PART_OFF || p->state == PART_ASKING)
         return true;
     if (m->err) {
@@ -436,7 +453,8 @@ void hg_kafka_changes_apply(struct hg_kafka *k)
     count_held(k);
 }
 
-/* A topic that is away is not read; when it is back each partition looks whether it is still the same log. */
+/* A topic that is away is not read; when it is back each partition looks whether it is still the
+ * same log. */
 static void note_presence(struct hg_kafka *k, struct ktopic *t, uint32_t count)
 {
     if (count == 0 && t->nparts > 0 && !t->gone) {
@@ -444,7 +462,8 @@ static void note_presence(struct hg_kafka *k, struct ktopic *t, uint32_t count)
         HG_INC(k->spec.metrics, kafka_errors);
         t->gone = true;
     } else if (count > 0 && t->gone) {
-        hg_log(HG_LOG_WARN, NULL, "kafka.topic_back", "topic=%s partitions=%u", rd_kafka_topic_name(t->rkt), count);
+        hg_log(HG_LOG_WARN, NULL, "kafka.topic_back", "topic=%s partitions=%u",
+               rd_kafka_topic_name(t->rkt), count);
         t->gone = false;
         for (uint32_t i = 0; i < t->nparts; i++)
             t->parts[i].aim = AIM_LOST;
@@ -456,8 +475,9 @@ void kafka_in_topic_count(struct hg_kafka *k, uint32_t topic, uint32_t count)
     struct ktopic *t = &k->topics[topic];
     bool was_gone = t->gone;
     if (count > HG_TOPIC_PARTS) {
-        hg_log_limited(HG_LOG_ERROR, NULL, "kafka.too_many_partitions", "topic=%s partitions=%u read=%d",
-                       rd_kafka_topic_name(t->rkt), count, HG_TOPIC_PARTS);
+        hg_log_limited(HG_LOG_ERROR, NULL, "kafka.too_many_partitions",
+                       "topic=%s partitions=%u read=%d", rd_kafka_topic_name(t->rkt), count,
+                       HG_TOPIC_PARTS);
         count = HG_TOPIC_PARTS;
     }
     note_presence(k, t, count);
@@ -486,7 +506,8 @@ void kafka_in_reply_count(struct hg_kafka *k, uint32_t count)
         if (k->reply.parts[i].state != PART_OFF)
             continue;
         if (k->reply_is_own)
-            live_from(k, &k->reply, i, 0); /* nobody knew its name before us: nothing in it is too old */
+            live_from(k, &k->reply, i,
+                      0); /* nobody knew its name before us: nothing in it is too old */
         else
             ask(k, &k->reply, i, AIM_FIRST);
     }
@@ -502,14 +523,17 @@ static void ask_again(struct hg_kafka *k, struct ktopic *t)
             ask(k, t, i, (enum kpart_aim)t->parts[i].aim);
 }
 
-/* Ends come with each fetch answer. eof counts as consumed: the tail may be transaction markers only. */
+/* Ends come with each fetch answer. eof counts as consumed: the tail may be transaction markers
+ * only. */
 static int64_t part_lag(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 {
     struct kpart *p = &t->parts[i];
     int64_t lo, hi;
     if (p->state == PART_OFF || p->state == PART_ASKING)
         return 0;
-    if (rd_kafka_get_watermark_offsets(k->cons, rd_kafka_topic_name(t->rkt), (int32_t)i, &lo, &hi) || hi < 0)
+    if (rd_kafka_get_watermark_offsets(k->cons, rd_kafka_topic_name(t->rkt), (int32_t)i, &lo,
+                                       &hi) ||
+        hi < 0)
         return 0;
     atomic_store(&stored(k, t, i)->end, hi);
     int64_t at = HG_MAX(p->next, p->eof);

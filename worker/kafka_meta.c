@@ -1,7 +1,8 @@
 /*
- * The calls of librdkafka that block, on a thread of their own: metadata, offsets of partitions, making and deleting the
- * reply topic. The thread sees no structure of the worker but struct kmeta and what is constant while it lives; it neither
- * logs nor counts: results go to the loop as a list, with a write to the wake eventfd.
+ * The calls of librdkafka that block, on a thread of their own: metadata, offsets of partitions,
+ * making and deleting the reply topic. The thread sees no structure of the worker but struct kmeta
+ * and what is constant while it lives; it neither logs nor counts: results go to the loop as a
+ * list, with a write to the wake eventfd.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -10,9 +11,10 @@
 #include "worker/kafka_priv.h"
 
 enum {
-    CALL_MS = 1000,   /* a blocking call; also the longest wait of hg_kafka_free for this thread, thrice */
-    AGAIN_MS = 250,   /* after a failure, and until everything has been seen once */
-    DOWN_AFTER = 2,   /* look-ups that fail in a row */
+    CALL_MS =
+        1000, /* a blocking call; also the longest wait of hg_kafka_free for this thread, thrice */
+    AGAIN_MS = 250, /* after a failure, and until everything has been seen once */
+    DOWN_AFTER = 2, /* look-ups that fail in a row */
 };
 
 static void post(struct kmeta *m, struct kresult r)
@@ -41,7 +43,8 @@ static void note_probe(struct kmeta *m, rd_kafka_resp_err_t err)
     if (!err) {
         m->failures = 0;
         m->up = true;
-        post(m, (struct kresult){.kind = RES_UP}); /* each time: the loop may have heard of a loss meanwhile */
+        post(m, (struct kresult){
+                    .kind = RES_UP}); /* each time: the loop may have heard of a loss meanwhile */
     } else if (++m->failures == DOWN_AFTER || (m->up && m->failures > DOWN_AFTER)) {
         m->up = false;
         post_text(m, RES_DOWN, "metadata", rd_kafka_err2str(err));
@@ -116,7 +119,8 @@ static rd_kafka_resp_err_t create_by_admin(struct kmeta *m)
     rd_kafka_NewTopic_t *t = rd_kafka_NewTopic_new(m->k->reply_name, 1, -1, why, sizeof why);
     if (!t)
         return RD_KAFKA_RESP_ERR__INVALID_ARG;
-    /* What a killed gateway leaves behind shall at least stay small; a reply is of no use to anyone after seconds. */
+    /* What a killed gateway leaves behind shall at least stay small; a reply is of no use to anyone
+     * after seconds. */
     (void)rd_kafka_NewTopic_set_config(t, "retention.ms", "600000");
     rd_kafka_AdminOptions_t *o = admin_options(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     rd_kafka_queue_t *q = rd_kafka_queue_new(rk);
@@ -128,13 +132,15 @@ static rd_kafka_resp_err_t create_by_admin(struct kmeta *m)
     return err;
 }
 
-/* Brokers that create a topic when a producer asks for it; our own handles never do that by accident. */
+/* Brokers that create a topic when a producer asks for it; our own handles never do that by
+ * accident. */
 static rd_kafka_resp_err_t create_by_asking(struct kmeta *m)
 {
     char why[200];
     rd_kafka_conf_t *c = rd_kafka_conf_new();
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__CONFLICT;
-    if (rd_kafka_conf_set(c, "bootstrap.servers", m->k->spec.conf->kafka_brokers, why, sizeof why) != RD_KAFKA_CONF_OK ||
+    if (rd_kafka_conf_set(c, "bootstrap.servers", m->k->spec.conf->kafka_brokers, why,
+                          sizeof why) != RD_KAFKA_CONF_OK ||
         rd_kafka_conf_set(c, "log.queue", "true", why, sizeof why) != RD_KAFKA_CONF_OK) {
         rd_kafka_conf_destroy(c);
         return err;
@@ -206,9 +212,11 @@ static void delete_leftover(struct kmeta *m)
 {
     char *name = m->leftover;
     m->leftover = NULL;
-    /* Once: a topic that can't be deleted is a nuisance, not a fault, and retention keeps it small. */
+    /* Once: a topic that can't be deleted is a nuisance, not a fault, and retention keeps it small.
+     */
     rd_kafka_resp_err_t err = name ? delete_topic(m, name) : RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (err && err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && err != RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE)
+    if (err && err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
+        err != RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE)
         post_text(m, RES_TROUBLE, "deleting a dead worker's reply topic", rd_kafka_err2str(err));
     free(name);
 }
@@ -241,16 +249,18 @@ static struct kask *take_asks(struct kmeta *m)
     return a;
 }
 
-/* One ListOffsets request per leader for all that was asked; when is -2 (start) or -1 (end; the last stable offset). */
+/* One ListOffsets request per leader for all that was asked; when is -2 (start) or -1 (end; the
+ * last stable offset). */
 static void list_offsets(struct kmeta *m, struct kask *asks, int64_t when)
 {
     rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(16);
     for (struct kask *a = asks; a; a = a->next)
-        rd_kafka_topic_partition_list_add(l, rd_kafka_topic_name(a->topic->rkt), (int32_t)a->part)->offset = when;
+        rd_kafka_topic_partition_list_add(l, rd_kafka_topic_name(a->topic->rkt), (int32_t)a->part)
+            ->offset = when;
     rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(m->k->cons, l, 2 * CALL_MS);
     for (struct kask *a = asks; a; a = a->next) {
-        const rd_kafka_topic_partition_t *e =
-            rd_kafka_topic_partition_list_find(l, rd_kafka_topic_name(a->topic->rkt), (int32_t)a->part);
+        const rd_kafka_topic_partition_t *e = rd_kafka_topic_partition_list_find(
+            l, rd_kafka_topic_name(a->topic->rkt), (int32_t)a->part);
         if (!a->err && e->err)
             a->err = (int)e->err;
         else if (!a->err && e->offset < 0) /* untouched: the request never got its answer */
@@ -270,8 +280,13 @@ static void answer_asks(struct kmeta *m)
     while (asks) {
         struct kask *a = asks;
         asks = a->next;
-        post(m, (struct kresult){.kind = RES_OFFSETS, .topic = a->topic->index, .part = a->part, .gen = a->gen,
-                                 .lo = a->lo, .hi = a->hi, .err = a->err});
+        post(m, (struct kresult){.kind = RES_OFFSETS,
+                                 .topic = a->topic->index,
+                                 .part = a->part,
+                                 .gen = a->gen,
+                                 .lo = a->lo,
+                                 .hi = a->hi,
+                                 .err = a->err});
         free(a);
     }
 }
@@ -291,7 +306,8 @@ static struct timespec in_ms(int64_t ms)
     return t;
 }
 
-/* Waits for something to do. Returns false at stop; *look says whether it is time for (or somebody wants) a probe. */
+/* Waits for something to do. Returns false at stop; *look says whether it is time for (or somebody
+ * wants) a probe. */
 static bool wait_for_work(struct kmeta *m, const struct timespec *next_probe, bool *look)
 {
     pthread_mutex_lock(&m->lock);

@@ -1,7 +1,8 @@
 /*
- * Us towards Kafka: one producer handle, its topics, delivery reports. Idempotent, so that a retried SQL call is not
- * executed twice and a tombstone does not overtake its query; where the broker refuses that, a plain one.
- * A fatal error of the handle (only idempotence has them) means a new handle after a pause that doubles.
+ * Us towards Kafka: one producer handle, its topics, delivery reports. Idempotent, so that a
+ * retried SQL call is not executed twice and a tombstone does not overtake its query; where the
+ * broker refuses that, a plain one. A fatal error of the handle (only idempotence has them) means a
+ * new handle after a pause that doubles.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +18,8 @@ struct report {
 
 /* ---- topics ---- */
 
-/* A SQL call that nobody waits for any more must not be executed: it leaves the queue with its deadline. */
+/* A SQL call that nobody waits for any more must not be executed: it leaves the queue with its
+ * deadline. */
 static rd_kafka_topic_conf_t *topic_conf(struct hg_kafka *k, const char *name)
 {
     const struct hg_conf *cf = k->spec.conf;
@@ -25,7 +27,8 @@ static rd_kafka_topic_conf_t *topic_conf(struct hg_kafka *k, const char *name)
     char ms[24], why[128];
     snprintf(ms, sizeof ms, "%lld", (long long)HG_MAX(cf->rpc_timeout / HG_MS, 100));
     if (strcmp(name, cf->sql_rpc_request_topic) == 0)
-        (void)rd_kafka_topic_conf_set(c, "message.timeout.ms", ms, why, sizeof why); /* 100 ms to 10 min is legal */
+        (void)rd_kafka_topic_conf_set(c, "message.timeout.ms", ms, why,
+                                      sizeof why); /* 100 ms to 10 min is legal */
     return c;
 }
 
@@ -86,8 +89,8 @@ int hg_kafka_produce(struct hg_kafka *k, const struct hg_kafka_msg *m)
         r = hg_malloc(sizeof *r);
         r->opaque = m->opaque;
     }
-    if (rd_kafka_produce(rkt, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)m->value.p, m->value.n,
-                         m->key.p, m->key.n, r) == 0)
+    if (rd_kafka_produce(rkt, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
+                         (void *)(uintptr_t)m->value.p, m->value.n, m->key.p, m->key.n, r) == 0)
         return 0;
     free(r);
     HG_INC(k->spec.metrics, produce_failed);
@@ -101,8 +104,8 @@ static void on_delivery(struct hg_kafka *k, const rd_kafka_message_t *m)
     struct report *r = m->_private;
     if (m->err) {
         HG_INC(k->spec.metrics, produce_failed);
-        hg_log_limited(HG_LOG_WARN, NULL, "kafka.produce_failed", "topic=%s why=\"%s\"", rd_kafka_topic_name(m->rkt),
-                       rd_kafka_err2str(m->err));
+        hg_log_limited(HG_LOG_WARN, NULL, "kafka.produce_failed", "topic=%s why=\"%s\"",
+                       rd_kafka_topic_name(m->rkt), rd_kafka_err2str(m->err));
     } else {
         HG_INC(k->spec.metrics, produce_ok);
         k->prod_deaths = 0;
@@ -132,7 +135,8 @@ static void reopen(void *arg, struct hg_mono now)
 
 static bool refuses_idempotence(rd_kafka_resp_err_t err)
 {
-    return err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+    return err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
+           err == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
 }
 
 /* Returns true when the handle is dead and gone. */
@@ -142,7 +146,8 @@ static bool buried(struct hg_kafka *k)
     rd_kafka_resp_err_t err = rd_kafka_fatal_error(k->prod, why, sizeof why);
     if (!err || k->closing)
         return false;
-    hg_log(HG_LOG_WARN, NULL, "kafka.producer_fatal", "err=%s why=\"%s\"", rd_kafka_err2name(err), why);
+    hg_log(HG_LOG_WARN, NULL, "kafka.producer_fatal", "err=%s why=\"%s\"", rd_kafka_err2name(err),
+           why);
     k->plain_producer = k->plain_producer || refuses_idempotence(err);
     int64_t wait_ms = HG_MIN((int64_t)AGAIN_MS << HG_MIN(k->prod_deaths, 10u), AGAIN_MAX_MS);
     k->prod_deaths++;

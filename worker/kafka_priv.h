@@ -1,12 +1,14 @@
 /*
- * Private to worker/kafka*.c. One consumer handle serves both queues (changes and replies): a handle costs four threads
- * and 2.3 MB. Partitions are started and stopped one by one with librdkafka's simple consumer, which needs no group and
- * leaves the other partitions alone; offsets are always given by us.
+ * Private to worker/kafka*.c. One consumer handle serves both queues (changes and replies): a
+ * handle costs four threads and 2.3 MB. Partitions are started and stopped one by one with
+ * librdkafka's simple consumer, which needs no group and leaves the other partitions alone; offsets
+ * are always given by us.
  *
  *   kafka.c       handles, the event queue of librdkafka, state, life cycle
  *   kafka_in.c    change partitions and the two message queues
  *   kafka_out.c   producer, delivery reports; kafka_conf.c   properties of the handles
- *   kafka_meta.c  a thread for the calls that block: metadata, offsets, making and deleting the reply topic
+ *   kafka_meta.c  a thread for the calls that block: metadata, offsets, making and deleting the
+ * reply topic
  *
  * The life of a change partition (struct kpart):
  *
@@ -14,8 +16,8 @@
  *   OFF --apply--> ASKING --offsets--> LIVE    start of the log, or an empty one
  *                  ASKING --offsets--> SEEKING --last data record and end met--> LIVE
  *   OFF --apply--> VERIFY --same record there--> LIVE       the topic was away: is it the same log?
- *   LIVE, SEEKING, VERIFY --offset gone--> ASKING           (AIM_LOST unless the start was still being looked for)
- *   any --share moved, topic away--> OFF
+ *   LIVE, SEEKING, VERIFY --offset gone--> ASKING           (AIM_LOST unless the start was still
+ * being looked for) any --share moved, topic away--> OFF
  */
 #ifndef HG_WORKER_KAFKA_PRIV_H
 #define HG_WORKER_KAFKA_PRIV_H
@@ -26,25 +28,25 @@
 #include "worker/kafka.h"
 
 enum {
-    KAFKA_BATCH = 256,      /* messages taken from librdkafka at once */
-    KAFKA_BUDGET = 1000,    /* records per turn and queue: clients are flushed in between */
-    KAFKA_TICK_MS = 1000,   /* lag, and asks that got no answer */
+    KAFKA_BATCH = 256,    /* messages taken from librdkafka at once */
+    KAFKA_BUDGET = 1000,  /* records per turn and queue: clients are flushed in between */
+    KAFKA_TICK_MS = 1000, /* lag, and asks that got no answer */
 };
 
 enum kpart_state { PART_OFF, PART_ASKING, PART_SEEKING, PART_VERIFY, PART_LIVE };
 enum kpart_aim { AIM_LAST, AIM_FIRST, AIM_LOST };
 
 struct kpart {
-    uint8_t state;    /* enum kpart_state */
-    uint8_t aim;      /* enum kpart_aim: what the offsets were asked for */
-    bool asked;       /* an answer is due */
-    bool found;       /* SEEKING: a data record below hi was met */
-    uint32_t gen;     /* of the last ask: older answers are void */
-    int64_t lo, hi;   /* start and end of the log as answered */
-    int64_t from;     /* SEEKING: where reading began */
-    int64_t next;     /* lowest offset that may still be handed on */
-    int64_t eof;      /* end of log met by reading; past transaction markers, unlike next */
-    uint64_t stale;   /* messages of batches up to this number belong to an earlier start */
+    uint8_t state;  /* enum kpart_state */
+    uint8_t aim;    /* enum kpart_aim: what the offsets were asked for */
+    bool asked;     /* an answer is due */
+    bool found;     /* SEEKING: a data record below hi was met */
+    uint32_t gen;   /* of the last ask: older answers are void */
+    int64_t lo, hi; /* start and end of the log as answered */
+    int64_t from;   /* SEEKING: where reading began */
+    int64_t next;   /* lowest offset that may still be handed on */
+    int64_t eof;    /* end of log met by reading; past transaction markers, unlike next */
+    uint64_t stale; /* messages of batches up to this number belong to an earlier start */
 };
 
 struct ktopic {
@@ -52,7 +54,7 @@ struct ktopic {
     rd_kafka_topic_t *rkt;
     struct kpart *parts;
     uint32_t nparts;
-    bool gone;      /* it existed and was then reported missing */
+    bool gone; /* it existed and was then reported missing */
 };
 
 struct kbatch {
@@ -67,10 +69,10 @@ enum kresult_kind { RES_TOPIC, RES_OFFSETS, RES_REPLY, RES_UP, RES_DOWN, RES_TRO
 struct kresult {
     struct kresult *next;
     uint8_t kind;
-    int err;          /* RES_OFFSETS: 0 or librdkafka's code */
+    int err; /* RES_OFFSETS: 0 or librdkafka's code */
     uint32_t topic, part, count, gen;
     int64_t lo, hi;
-    char text[200];   /* RES_DOWN, RES_TROUBLE */
+    char text[200]; /* RES_DOWN, RES_TROUBLE */
 };
 
 struct kask {
@@ -83,7 +85,8 @@ struct kask {
 
 /* Shared between loop and thread; everything under lock but the constants. */
 struct kmeta {
-    struct hg_kafka *k; /* the thread touches: host topic names, topics[].rkt, reply.rkt, cons, reply_name (all constant) */
+    struct hg_kafka *k; /* the thread touches: host topic names, topics[].rkt, reply.rkt, cons,
+                           reply_name (all constant) */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
@@ -116,23 +119,24 @@ struct hg_kafka {
     bool reply_is_own;
     bool up;
     bool told, told_up, told_ready; /* what on_state was last called with */
-    bool paused, blocked;  /* blocked: on_record said false */
+    bool paused, blocked;           /* blocked: on_record said false */
     bool closing;
     uint32_t held;
     struct kproducer_topic *out;
     size_t nout;
-    bool plain_producer;   /* the broker refuses idempotence */
+    bool plain_producer; /* the broker refuses idempotence */
     unsigned prod_deaths;
     struct kmeta meta;
 };
 
 /* kafka.c */
-void kafka_wake(struct hg_kafka *k);           /* any thread: serve in the next turn */
+void kafka_wake(struct hg_kafka *k); /* any thread: serve in the next turn */
 void kafka_watch_queue(struct hg_kafka *k, rd_kafka_queue_t *q);
 void kafka_on_event(struct hg_kafka *k, rd_kafka_event_t *ev, const char *who);
 void kafka_set_up(struct hg_kafka *k, bool up, const char *why);
 void kafka_tell_state(struct hg_kafka *k);
-void kafka_count_error(struct hg_kafka *k, const char *tag, const char *what, rd_kafka_resp_err_t err, const char *text);
+void kafka_count_error(struct hg_kafka *k, const char *tag, const char *what,
+                       rd_kafka_resp_err_t err, const char *text);
 
 /* kafka_conf.c: new configurations; NULL after a log line that names the property. */
 rd_kafka_conf_t *kafka_conf_consumer(const struct hg_kafka_spec *spec);
@@ -155,7 +159,7 @@ void kafka_out_close(struct hg_kafka *k, int flush_ms);
 /* kafka_meta.c */
 int kafka_meta_start(struct hg_kafka *k, const char *leftover) HG_MUST_CHECK;
 void kafka_meta_stop(struct hg_kafka *k, bool delete_own);
-void kafka_meta_kick(struct hg_kafka *k);      /* look at once */
+void kafka_meta_kick(struct hg_kafka *k); /* look at once */
 void kafka_meta_ask(struct hg_kafka *k, struct ktopic *t, uint32_t part, uint32_t gen);
 struct kresult *kafka_meta_take(struct hg_kafka *k); /* a list, to be freed by the caller */
 
