@@ -1,0 +1,40 @@
+/*
+ * The backplane between hosts: bytes of envelopes on the channel "tina4:ws". A table of carriers (redis; others can be added),
+ * one of which is connected at start, not at first use, and for ever again after a failure. Knows no envelope, no room, no origin.
+ *
+ *   bus = hg_bus_new(&spec);                 NULL when no backplane is configured
+ *   hg_bus_publish(bus, text)                0; -HG_E_AGAIN not connected, -HG_E_FULL in-flight cap: dropped and counted
+ *   hg_bus_free(bus);                        NULL is fine
+ *
+ * on_message: whatever arrives on the channel, our own included. on_state(up): subscribed and publishing works. on_gap: a
+ * connection was lost and is back: messages of others may be missing.
+ */
+#ifndef HG_WORKER_BUS_H
+#define HG_WORKER_BUS_H
+
+#include <stdbool.h>
+#include "common/base/slice.h"
+#include "common/sys/conf.h"
+#include "common/sys/loop.h"
+#include "common/sys/metric.h"
+
+#define HG_BUS_CHANNEL "tina4:ws"
+
+struct hg_bus;
+
+struct hg_bus_spec {
+    struct hg_loop *loop;
+    const struct hg_conf *conf;  /* backplane, backplane_url, backplane_inflight */
+    struct hg_metrics *metrics;  /* backplane_up, _sent, _received, _dropped */
+    void (*on_message)(void *ctx, struct hg_slice text);
+    void (*on_state)(void *ctx, bool up);
+    void (*on_gap)(void *ctx);   /* may be NULL */
+    void *ctx;
+};
+
+struct hg_bus *hg_bus_new(const struct hg_bus_spec *spec);
+void hg_bus_free(struct hg_bus *bus);
+int hg_bus_publish(struct hg_bus *bus, struct hg_slice text) HG_MUST_CHECK;
+bool hg_bus_is_up(const struct hg_bus *bus);
+
+#endif
