@@ -338,7 +338,7 @@ unsigned hg_ws_head(unsigned char out[HG_WS_HEAD_MAX], unsigned op, uint64_t len
 
 unsigned hg_ws_close_frame(unsigned char out[127], int code, struct hg_slice reason)
 {
-    if (code == 0)
+    if (code == 0 || code == NO_CODE)
         return hg_ws_head(out, OP_CLOSE, 0);
     size_t n = HG_MIN(reason.n, (size_t)CONTROL_MAX - 2);
     if (n < reason.n)

@@ -575,6 +575,7 @@ static void close_frames_are_short_and_their_reason_is_text(void **state)
     unsigned char out[127];
     assert_int_equal(hg_ws_close_frame(out, 0, HG_SLICE_LIT("unused")), 2);
     assert_memory_equal(out, "\x88\x00", 2);
+    assert_int_equal(hg_ws_close_frame(out, 1005, HG_SLICE_LIT("never on the wire")), 2);
     assert_int_equal(hg_ws_close_frame(out, 1001, HG_SLICE_LIT("idle timeout")), 16);
     assert_memory_equal(out, "\x88\x0E\x03\xE9idle timeout", 16);
     assert_int_equal(hg_ws_close_frame(out, 1012, HG_SLICE_NONE), 4);
