@@ -377,7 +377,7 @@ static void free_lists(struct kmeta *m)
 void kafka_meta_stop(struct hg_kafka *k, bool delete_own)
 {
     struct kmeta *m = &k->meta;
-    if (!m->asks_end)
+    if (!m->k) /* never started */
         return;
     pthread_mutex_lock(&m->lock);
     m->stop = true;
