@@ -1,0 +1,92 @@
+/* A reload: what of a new configuration applies at once, in the master and, as text, in its
+ * workers. */
+#include <stdlib.h>
+#include "common/base/err.h"
+#include "common/sys/conf_origin.h"
+#include "common/sys/conf_text.h"
+
+static void copy_option(struct hg_conf *to, const struct hg_conf *from, const struct hg_opt *o)
+{
+    struct hg_buf text = {0};
+    const char *why;
+    char **origin = hg_conf_origin(to, o);
+
+    hg_opt_text(from, o, &text);
+    HG_BUG_ON(hg_opt_set(to, o, hg_slice_of(text.n ? text.p : "", text.n), &why) < 0);
+    free(*origin);
+    *origin = hg_strdup(*hg_conf_origin(from, o));
+    hg_buf_fini(&text);
+}
+
+int hg_conf_apply_live(struct hg_conf *to, const struct hg_conf *from, struct hg_buf *report)
+{
+    int applied = 0;
+
+    for (size_t i = 0; i < HG_OPT_COUNT; i++) {
+        const struct hg_opt *o = &hg_opts[i];
+
+        if (hg_opt_same(to, from, o))
+            continue;
+        if (o->reload == HG_OR_LIVE) {
+            copy_option(to, from, o);
+            applied++;
+        } else {
+            hg_buf_addf(report, "%s: needs a restart\n", o->name);
+        }
+    }
+    return applied;
+}
+
+void hg_conf_live_text(const struct hg_conf *cf, struct hg_buf *out)
+{
+    struct hg_buf text = {0};
+
+    for (size_t i = 0; i < HG_OPT_COUNT; i++) {
+        if (hg_opts[i].reload != HG_OR_LIVE)
+            continue;
+        hg_buf_reset(&text);
+        hg_opt_text(cf, &hg_opts[i], &text);
+        hg_buf_addf(out, "%s = ", hg_opts[i].name);
+        hg_conf_text_value(out, hg_slice_of(text.n ? text.p : "", text.n));
+        hg_buf_addc(out, '\n');
+    }
+    hg_buf_fini(&text);
+}
+
+struct live {
+    struct hg_conf *cf;
+    int rc;
+};
+
+static void on_live_pair(void *ctx, unsigned line, struct hg_slice key, struct hg_slice value,
+                         const char *why)
+{
+    const struct hg_opt *o = hg_opt_find(key);
+    struct live *live = ctx;
+
+    (void)line;
+    if (live->rc < 0)
+        return;
+    if (why)
+        live->rc = -HG_E_CONF_FILE;
+    else if (!o || o->reload != HG_OR_LIVE)
+        live->rc = -HG_E_CONF_UNKNOWN;
+    else
+        live->rc = hg_opt_set(live->cf, o, value, &why);
+}
+
+/* First into a copy, so that a text with an error in it changes nothing. */
+int hg_conf_apply_live_text(struct hg_conf *to, struct hg_slice text)
+{
+    struct live live = {.cf = hg_conf_defaults()};
+    struct hg_buf ignored = {0};
+
+    for (size_t i = 0; i < HG_OPT_COUNT; i++)
+        copy_option(live.cf, to, &hg_opts[i]);
+    hg_conf_text_each(text, on_live_pair, &live);
+    if (live.rc == 0)
+        (void)hg_conf_apply_live(to, live.cf, &ignored);
+    hg_conf_free(live.cf);
+    hg_buf_fini(&ignored);
+    return live.rc;
+}
