@@ -90,7 +90,7 @@ static const char *shown(const struct hg_opt *o, struct hg_slice v, char out[MAX
         return "***";
     for (size_t i = 0; i < n; i++)
         out[i] = (unsigned char)v.p[i] < ' ' || v.p[i] == 0x7f ? '?' : v.p[i];
-    strcpy(out + n, n < v.n ? "..." : "");
+    memcpy(out + n, n < v.n ? "..." : "", n < v.n ? 4 : 1);
     return out;
 }
 

@@ -2,6 +2,7 @@
 #include "common/sys/sock.h"
 
 #include <arpa/inet.h>
+#include <bsd/string.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
@@ -352,10 +353,9 @@ int hg_sock_reuseport_pick(int fd, const uint8_t *live, unsigned n)
 static int unix_addr(const char *path, struct sockaddr_un *out)
 {
     *out = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof out->sun_path)
-        return -HG_E_TOO_BIG;
-    strcpy(out->sun_path, path);
-    return 0;
+    return strlcpy(out->sun_path, path, sizeof out->sun_path) < sizeof out->sun_path
+               ? 0
+               : -HG_E_TOO_BIG;
 }
 
 int hg_sock_unix_connect(const char *path)
