@@ -1,6 +1,6 @@
 // Child processes of the tests: each has its own folder, its output is kept, and none outlives the test file.
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +25,7 @@ export function tempDir(name) {
 
 /** Starts argv with its output appended to file. */
 export function start(argv, { file, cwd, env } = {}) {
-  const out = createWriteStream(file, { flags: 'a' });
+  const out = createWriteStream(file, { fd: openSync(file, 'a') }); // opened now: whoever waits for the program reads it at once
   const child = spawn(argv[0], argv.slice(1), { cwd, env: env ?? process.env, stdio: ['ignore', 'pipe', 'pipe'] });
   child.stdout.pipe(out, { end: false });
   child.stderr.pipe(out, { end: false });
