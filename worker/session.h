@@ -1,0 +1,45 @@
+/*
+ * Who is at the other end of a WebSocket: identity, permissions, dialect, and what it takes part in. Lives inside its
+ * connection. Strings are atoms, shared by all sessions of the worker.
+ */
+#ifndef HG_WORKER_SESSION_H
+#define HG_WORKER_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/slice.h"
+
+struct hg_room;
+struct hg_sub;
+
+enum { HG_PERM_JOIN = 1, HG_PERM_PUBLISH = 2, HG_PERM_PUBLISH_ALL = 4 };
+
+struct hg_member {        /* one room of a session */
+    struct hg_room *room;
+    uint32_t at;          /* place in the room's member list */
+};
+
+struct hg_session {
+    unsigned char id[16];          /* UUID v4: the connectionId */
+    const struct hg_atom *tenant, *user, *path;
+    struct hg_sub *subs;           /* list of its subscriptions */
+    struct hg_member *rooms;
+    uint32_t nsubs;
+    uint16_t nrooms, rooms_cap;
+    uint16_t ncalls;               /* RPC calls in flight */
+    uint8_t perms;
+    uint8_t dialect;               /* enum hg_profile */
+};
+
+/* Text form of the id, NUL-terminated. */
+void hg_session_id_text(const unsigned char id[16], char out[37]);
+/* Reads it back; false if it is no UUID. */
+bool hg_session_id_parse(struct hg_slice text, unsigned char id[16]);
+
+/* Interned strings: equal text, equal pointer. */
+struct hg_atom;
+const struct hg_atom *hg_atom_get(struct hg_slice text); /* counts one reference */
+void hg_atom_put(const struct hg_atom *a);               /* NULL is fine */
+struct hg_slice hg_atom_text(const struct hg_atom *a);   /* {NULL,0} for NULL */
+
+#endif
