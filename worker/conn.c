@@ -17,12 +17,12 @@ enum {
     READS_PER_TURN = 4,     /* then the others get their turn */
     TURN_IOVS = 256,        /* architecture: a connection is flushed early at 256 iovecs or 256 KB */
     TURN_BYTES = 256 * 1024,
-    QUEUE_SPARES = 64,
+    QUEUE_SPARES = 256,
     QUEUE_START = 8,
     TICK_MS = 250,
     CLOSE_TICKS = 5000 / TICK_MS,   /* how long a peer may take to answer our close */
     LINGER_TICKS = 2000 / TICK_MS,
-    ENTRY_CHARGE = HG_CHUNK_MAX / 8, /* least charge of a queue entry once blocked: it may keep a whole chunk alive */
+    ENTRY_CHARGE = 256,     /* beside its bytes: an entry may keep a whole chunk alive */
 };
 
 /* What waits to be written: spans in order, the first of them partly written. */
@@ -31,6 +31,7 @@ struct hg_outq {
     uint32_t cap, head, n;   /* ring of spans */
     uint32_t head_done;      /* bytes of the first span already written */
     uint64_t bytes;          /* unwritten */
+    uint64_t big;            /* of them in frames with a chunk of their own (snapshots): not under out_hard */
     uint64_t turn_bytes;     /* added since the last write */
     int64_t progress_us;     /* when the kernel last took something */
     unsigned char pong[125]; /* newest unanswered ping while blocked */
@@ -277,6 +278,12 @@ static void mark_dirty(struct hg_conns *cs, struct hg_conn *c)
     push_id(&cs->dirty, &cs->ndirty, &cs->dirty_cap, c->index);
 }
 
+/* A frame too large to share a chunk: a snapshot, bounded by max_snapshot and by who sends it. */
+static bool is_big(const struct hg_span *s)
+{
+    return s->c->cap > HG_CHUNK_MAX;
+}
+
 static void queue_span(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
 {
     struct hg_outq *q = c->out;
@@ -298,18 +305,27 @@ static void queue_span(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
         q = c->out;
     }
     s.c->refs++;
+    if (is_big(&s))
+        q->big += s.len;
     q->span[(q->head + q->n++) % q->cap] = s;
 }
 
-/* What the hard cap counts: bytes, and for a blocked queue the chunks its entries may keep alive. */
-static uint64_t queue_charge(const struct hg_outq *q)
+/* What the hard cap counts once the kernel takes no more. */
+static bool above_hard(const struct hg_conns *cs, const struct hg_outq *q)
 {
-    return q->bytes + (uint64_t)q->n * ENTRY_CHARGE;
+    uint64_t charge = q->bytes - HG_MIN(q->big, q->bytes) + (uint64_t)q->n * ENTRY_CHARGE;
+
+    return cs->conf->out_hard > 0 && charge > (uint64_t)cs->conf->out_hard;
 }
 
 uint64_t hg_conn_queued(const struct hg_conn *c)
 {
     return c->out ? c->out->bytes : 0;
+}
+
+uint64_t hg_conn_queued_big(const struct hg_conn *c)
+{
+    return c->out ? c->out->big : 0;
 }
 
 void hg_conn_send(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
@@ -320,7 +336,7 @@ void hg_conn_send(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
     queue_span(cs, c, s);
     mark_dirty(cs, c);
     if (c->blocked) {
-        if (cs->conf->out_hard > 0 && queue_charge(c->out) > (uint64_t)cs->conf->out_hard && c->out->n > 1)
+        if (above_hard(cs, c->out))
             hg_conn_close(cs, c, -HG_E_SLOW_CONSUMER);
         return;
     }
@@ -384,6 +400,8 @@ static void queue_written(struct hg_conns *cs, struct hg_outq *q, size_t n)
             return;
         }
         n -= left;
+        if (is_big(s))
+            q->big -= s->len;
         hg_chunk_unref(cs->frames, s->c);
         q->head = (q->head + 1) % q->cap;
         q->n--;
@@ -477,7 +495,7 @@ static void flush_conn(struct hg_conns *cs, struct hg_conn *c)
     while (c->out && c->out->n > 0)
         if (!write_some(cs, c)) {
             /* What is left after EAGAIN is what the cap is about. */
-            if (c->state == HG_CONN_OPEN && cs->conf->out_hard > 0 && c->out->bytes > (uint64_t)cs->conf->out_hard && c->out->n > 1)
+            if (c->state == HG_CONN_OPEN && above_hard(cs, c->out))
                 hg_conn_close(cs, c, -HG_E_SLOW_CONSUMER);
             return;
         }
@@ -534,6 +552,7 @@ static void queue_cut(struct hg_conns *cs, struct hg_conn *c)
         hg_chunk_unref(cs->frames, s->c);
         q->n--;
     }
+    q->big = 0;
     if (q->n == 1) {
         s = &q->span[q->head];
         uint32_t end = hg_frame_end(s->c->data + s->off, s->len, q->head_done);
@@ -546,6 +565,7 @@ static void queue_cut(struct hg_conns *cs, struct hg_conn *c)
         } else {
             s->len = end;
             q->bytes = end - q->head_done;
+            q->big = is_big(s) ? end : 0;
         }
     }
 }

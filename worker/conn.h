@@ -120,7 +120,8 @@ void hg_conn_send_text(struct hg_conns *cs, struct hg_conn *c, struct hg_slice t
 void hg_conn_send_raw(struct hg_conns *cs, struct hg_conn *c, struct hg_slice bytes);
 void hg_conn_close(struct hg_conns *cs, struct hg_conn *c, int err);
 void hg_conn_drop(struct hg_conns *cs, struct hg_conn *c);
-uint64_t hg_conn_queued(const struct hg_conn *c);
+uint64_t hg_conn_queued(const struct hg_conn *c);     /* bytes not yet taken by the kernel */
+uint64_t hg_conn_queued_big(const struct hg_conn *c); /* of them in frames of their own chunk (snapshots) */
 /* May more be put into its queue without harm? False while the kernel takes nothing. */
 static inline bool hg_conn_can_take(const struct hg_conn *c)
 {

@@ -1,0 +1,39 @@
+/*
+ * This worker's interest in rooms: exact private counts per bucket of the shared table, and the delay before a bit is
+ * taken back (interest_linger), so that churn does not touch shared memory. Owns the counts; never walks a ring.
+ *
+ *   hg_interest_hold(&in, hash);      first of its bucket: bit set with a full fence (the caller then walks the rings)
+ *   hg_interest_drop(&in, hash, now); last of its bucket: the bit goes after the delay, unless held again
+ */
+#ifndef HG_WORKER_INTEREST_H
+#define HG_WORKER_INTEREST_H
+
+#include <stdint.h>
+#include "common/base/mono.h"
+#include "common/sys/host.h"
+
+struct hg_linger {
+    uint32_t bucket;
+    struct hg_mono when;
+};
+
+struct hg_interests {
+    struct hg_host *host;
+    uint32_t seat;
+    uint32_t *counts;          /* HG_INTEREST_BUCKETS */
+    struct hg_linger *queue;   /* ring, in order of time */
+    uint32_t head, n, cap;
+};
+
+void hg_interests_init(struct hg_interests *in, struct hg_host *host, uint32_t seat);
+void hg_interests_fini(struct hg_interests *in);
+void hg_interest_hold(struct hg_interests *in, uint64_t hash);
+void hg_interest_drop(struct hg_interests *in, uint64_t hash, struct hg_mono when);
+/* Takes back the bits whose time has come. Called now and then. */
+void hg_interest_sweep(struct hg_interests *in, struct hg_mono now);
+static inline bool hg_interest_is_held(const struct hg_interests *in, uint64_t hash)
+{
+    return in->counts[hash % HG_INTEREST_BUCKETS] > 0;
+}
+
+#endif
