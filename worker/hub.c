@@ -3,16 +3,6 @@
 #include <stdlib.h>
 #include "common/base/macros.h"
 
-void hg_hub_key(struct hg_buf *buf, enum hg_room_kind kind, struct hg_slice tenant, struct hg_slice name)
-{
-    hg_buf_reset(buf);
-    hg_buf_addc(buf, (char)kind);
-    hg_buf_addc(buf, 0);
-    hg_buf_add_slice(buf, tenant);
-    hg_buf_addc(buf, 0);
-    hg_buf_add_slice(buf, name);
-}
-
 struct hg_room *hg_hub_find_key(struct hg_hub *hub, struct hg_slice key)
 {
     struct hg_map_node *node = hg_map_get(&hub->rooms, key);
@@ -20,12 +10,12 @@ struct hg_room *hg_hub_find_key(struct hg_hub *hub, struct hg_slice key)
     return node ? HG_CONTAINER_OF(node, struct hg_room, node) : NULL;
 }
 
-struct hg_room *hg_hub_find(struct hg_hub *hub, enum hg_room_kind kind, struct hg_slice tenant, struct hg_slice name)
+struct hg_room *hg_hub_find(struct hg_hub *hub, enum hg_route_kind kind, struct hg_slice tenant, struct hg_slice name)
 {
     struct hg_buf key = {0};
     struct hg_room *room;
 
-    hg_hub_key(&key, kind, tenant, name);
+    hg_route_put_hub(&key, kind, tenant, name);
     room = hg_hub_find_key(hub, hg_buf_slice(&key));
     hg_buf_fini(&key);
     return room;
@@ -80,13 +70,13 @@ static void add_member(struct hg_room *room, struct hg_conn *c)
     room->members[room->n++] = c;
 }
 
-struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_room_kind kind, struct hg_slice tenant,
+struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_route_kind kind, struct hg_slice tenant,
                             struct hg_slice name, unsigned max)
 {
     struct hg_buf key = {0};
     struct hg_room *room;
 
-    hg_hub_key(&key, kind, tenant, name);
+    hg_route_put_hub(&key, kind, tenant, name);
     room = hg_hub_find_key(hub, hg_buf_slice(&key));
     if (!(room && member_of(c, room)) && (c->s.nrooms >= max || c->s.nrooms >= UINT16_MAX / 2)) {
         hg_buf_fini(&key);
