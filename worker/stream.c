@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "common/sys/host.h"
 #include "common/sys/log.h"
 #include "proto/op.h"
 #include "proto/query.h"
@@ -38,11 +39,6 @@ bool hg_stream_wants(const struct hg_streams *ss, struct hg_slice key)
     struct hg_stream *st = find(ss, key);
 
     return st && st->attached;
-}
-
-static struct hg_lsn snapshot_floor(const struct hg_stream *st)
-{
-    return hg_lsn_max(st->floor, st->trimmed);
 }
 
 static bool is_flying(const struct hg_stream *st)
@@ -459,7 +455,7 @@ static void trim(struct hg_streams *ss, struct hg_stream *st)
 /* All histories together: the streams that were fed longest ago forget first. */
 static void keep_budget(struct hg_streams *ss)
 {
-    while (ss->bytes > (uint64_t)ss->conf->history_budget && ss->lru_first) {
+    for (size_t left = ss->by_key.count; left > 0 && ss->bytes > (uint64_t)ss->conf->history_budget; left--) {
         struct hg_stream *st = ss->lru_first;
         uint64_t before = bytes_of(st);
 
@@ -470,8 +466,6 @@ static void keep_budget(struct hg_streams *ss)
         hg_log_clear(&st->rows, ss->frames);
         account(ss, st, before);
         overflow_fallen(ss, st);
-        if (ss->lru_first == st)
-            return;
     }
 }
 
