@@ -1,6 +1,5 @@
 #include "worker/conn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -863,7 +862,7 @@ static void on_reap(void *arg)
         hg_loop_defer(cs->loop, &cs->read_more, on_read_more, cs);
 }
 
-int hg_conn_accept(struct hg_conns *cs, int fd, const struct sockaddr_storage *peer)
+int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer)
 {
     struct hg_conn *c;
 
@@ -881,12 +880,10 @@ int hg_conn_accept(struct hg_conns *cs, int fd, const struct sockaddr_storage *p
     }
     cs->count++;
     c->fd = fd;
-    if (peer->ss_family == AF_INET) {
-        c->peer4 = ((const struct sockaddr_in *)peer)->sin_addr.s_addr;
-        c->port = ntohs(((const struct sockaddr_in *)peer)->sin_port);
-    } else {
+    if (peer->sa.sa_family == AF_INET)
+        c->peer4 = peer->v4.sin_addr.s_addr;
+    else
         c->peer_v6 = true;
-    }
     set_state(cs, c, HG_CONN_HTTP);
     c->in = hg_calloc(1, sizeof *c->in);
     hg_ws_rx_init(&c->rx);
@@ -958,21 +955,14 @@ struct hg_conn *hg_conns_next(struct hg_conns *cs, uint32_t *it)
     return NULL;
 }
 
-const char *hg_conn_peer(const struct hg_conn *c, char out[64])
+void hg_conn_peer(const struct hg_conn *c, struct hg_addr *out)
 {
-    struct sockaddr_storage ss;
-    socklen_t n = sizeof ss;
-
-    if (!c->peer_v6) {
-        struct in_addr a = {c->peer4};
-
-        inet_ntop(AF_INET, &a, out, 64);
-    } else if (getpeername(c->fd, (struct sockaddr *)&ss, &n) == 0 && ss.ss_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&ss)->sin6_addr, out, 64);
-    } else {
-        snprintf(out, 64, "?");
-    }
-    return out;
+    *out = (struct hg_addr){.v4 = {.sin_family = AF_INET, .sin_addr = {c->peer4}}, .len = sizeof out->v4};
+    if (!c->peer_v6)
+        return;
+    out->len = sizeof out->v6;
+    if (getpeername(c->fd, &out->sa, &out->len) < 0)
+        *out = (struct hg_addr){.v6 = {.sin6_family = AF_INET6}, .len = sizeof out->v6};
 }
 
 const char *hg_conn_name(const struct hg_conn *c, char out[32])

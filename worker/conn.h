@@ -17,13 +17,13 @@
 #ifndef HG_WORKER_CONN_H
 #define HG_WORKER_CONN_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "common/base/buf.h"
 #include "common/sys/conf.h"
 #include "common/sys/loop.h"
 #include "common/sys/metric.h"
+#include "common/sys/sock.h"
 #include "proto/ws_msg.h"
 #include "worker/frame.h"
 #include "worker/session.h"
@@ -56,7 +56,6 @@ struct hg_conn {
     uint32_t tick_limit;  /* deadline of HTTP, CLOSING, LINGER */
     uint32_t wheel_next, wheel_prev; /* index + 1; private to conn.c */
     uint16_t wheel_slot;
-    uint16_t port;
     uint32_t slow_at;     /* place in the blocked list */
     uint32_t peer4;       /* IPv4 peer in network order; IPv6 peers are read from the socket when asked for */
     struct hg_outq *out;  /* NULL while nothing waits */
@@ -112,7 +111,7 @@ void hg_conns_init(struct hg_conns *cs, const struct hg_conn_events *ev);
 void hg_conns_fini(struct hg_conns *cs); /* drops every connection */
 
 /* Takes the fd. -HG_E_CONN_LIMIT or -HG_E_SYS: the fd was closed. */
-int hg_conn_accept(struct hg_conns *cs, int fd, const struct sockaddr_storage *peer) HG_MUST_CHECK;
+int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer) HG_MUST_CHECK;
 void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c, struct hg_slice rest); /* HTTP -> OPEN; rest: frames behind the request */
 void hg_conn_finish(struct hg_conns *cs, struct hg_conn *c); /* HTTP: send what is queued, then end */
 void hg_conn_send(struct hg_conns *cs, struct hg_conn *c, struct hg_span s); /* takes its own reference; nothing if not OPEN or HTTP */
@@ -129,8 +128,8 @@ static inline bool hg_conn_can_take(const struct hg_conn *c)
 }
 /* Every connection in use; *it starts at 0; NULL at the end. */
 struct hg_conn *hg_conns_next(struct hg_conns *cs, uint32_t *it);
-/* Peer's address as text into out (at least 64 bytes). */
-const char *hg_conn_peer(const struct hg_conn *c, char out[64]);
+/* The peer's address (port 0); an unknown one when it is gone. */
+void hg_conn_peer(const struct hg_conn *c, struct hg_addr *out);
 /* Object prefix for the log: "conn 12.3". */
 const char *hg_conn_name(const struct hg_conn *c, char out[32]);
 const char *hg_conn_state_name(enum hg_conn_state s);

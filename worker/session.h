@@ -31,6 +31,7 @@ struct hg_session {
     uint8_t dialect;               /* enum hg_profile */
 };
 
+void hg_session_id_new(unsigned char id[16]); /* random, version 4 */
 /* Text form of the id, NUL-terminated. */
 void hg_session_id_text(const unsigned char id[16], char out[37]);
 /* Reads it back; false if it is no UUID. */

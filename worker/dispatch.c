@@ -1,0 +1,64 @@
+#include "worker/dispatch.h"
+
+#include "common/base/err.h"
+#include "worker/dialect.h"
+
+static const hg_op_handler handlers[HG_OP_COUNT] = {
+#define HG_OP_BEGIN(op, reply, doc) [HG_OP_##op] = hg_op_do_##op,
+#define HG_OP_FIELD(op, type, need, field, json, arg, expected, doc)
+#define HG_OP_END(op)
+#include "proto/op.def"
+#undef HG_OP_BEGIN
+#undef HG_OP_FIELD
+#undef HG_OP_END
+};
+
+void hg_dispatch_error(struct hg_worker *w, struct hg_conn *c, int err, struct hg_slice hash_id, struct hg_slice detail)
+{
+    HG_ERR_INC(w->m, err);
+    hg_buf_reset(&w->text);
+    hg_op_put_error(&w->text, err, hash_id, detail);
+    hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
+}
+
+/* The two shapes of the sources (spec 2, C-3). */
+static void bad_json(struct hg_worker *w, struct hg_conn *c)
+{
+    if (!hg_dialect(c->s.dialect)->typed_errors) {
+        hg_dispatch_error(w, c, -HG_E_BAD_JSON, HG_SLICE_NONE, HG_SLICE_NONE);
+        return;
+    }
+    HG_ERR_INC(w->m, HG_E_BAD_JSON);
+    hg_buf_reset(&w->text);
+    hg_op_put_typed(&w->text, "error", HG_SLICE_LIT("{\"message\":\"Invalid JSON message\"}"), hg_wall_ms());
+    hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
+}
+
+static void echo(struct hg_worker *w, struct hg_conn *c, bool binary, struct hg_slice data)
+{
+    struct hg_span s = hg_frame_build(&w->frames, &w->conns.arena, binary ? HG_WS_OP_BINARY : HG_WS_OP_TEXT, &data, 1);
+
+    hg_conn_send(&w->conns, c, s);
+    hg_span_unref(&w->frames, &s);
+}
+
+void hg_dispatch_message(struct hg_worker *w, struct hg_conn *c, bool binary, struct hg_slice data)
+{
+    struct hg_op op;
+    int rc;
+
+    if (c->echo) {
+        echo(w, c, binary, data);
+        return;
+    }
+    if (binary) /* spec 2: ignored silently */
+        return;
+    rc = hg_op_decode(data, &op);
+    if (rc == 0)
+        handlers[op.kind](w, c, &op);
+    else if (rc == -HG_E_BAD_JSON)
+        bad_json(w, c);
+    else
+        hg_dispatch_error(w, c, -HG_E_BAD_OP, op.hash_id, hg_slice_str(op.detail[0] ? op.detail : NULL));
+    hg_op_fini(&op);
+}

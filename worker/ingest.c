@@ -1,0 +1,440 @@
+#include "worker/ingest.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+#include "common/base/err.h"
+#include "common/base/macros.h"
+#include "common/sys/log.h"
+#include "proto/lsn_head.h"
+#include "proto/op.h"
+#include "proto/route.h"
+#include "proto/rowevent.h"
+#include "worker/relay.h"
+
+enum {
+    WALK_BUDGET = 20000, /* records of siblings per turn */
+    WAIT_MS = 1,         /* how often a held-back record is offered to the ring again */
+    SECOND_MS = 1000,
+};
+
+/* ---- the door to the streams ---- */
+
+struct arrival { /* a record at a new position, from wherever */
+    enum hg_rec_kind kind;
+    struct hg_slice key, body;
+    struct hg_pos pos;
+    struct hg_lsn lsn;
+};
+
+static void row_event(struct hg_worker *w, const struct arrival *a)
+{
+    struct hg_rowevent ev;
+
+    if (!hg_stream_wants(&w->streams, a->key))
+        return;
+    if (hg_rowevent_decode(a->body, &ev) == 0) {
+        hg_buf_reset(&w->text);
+        hg_op_put_row_event(&w->text, (enum hg_op_row_shape)w->conf->row_event_shape, &ev, a->lsn.v);
+        hg_stream_row(&w->streams, a->key, hg_buf_slice(&w->text));
+    }
+    hg_rowevent_fini(&ev);
+}
+
+static void arrive(struct hg_worker *w, const struct arrival *a)
+{
+    struct hg_stream_rec rec = {a->pos, a->lsn, a->body};
+
+    switch (a->kind) {
+    case HG_REC_DIFF:
+        hg_stream_diff(&w->streams, a->key, &rec);
+        break;
+    case HG_REC_ROW:
+        row_event(w, a);
+        break;
+    case HG_REC_STUB:
+        hg_stream_reset_key(&w->streams, a->key, "record_too_large");
+        break;
+    default:
+        break;
+    }
+}
+
+/* Is this position new here? Notes it if so. */
+static bool is_new(struct hg_worker *w, struct hg_pos pos)
+{
+    if (pos.offset < w->in.next[pos.part]) {
+        HG_INC(w->m, records_repeated);
+        return false;
+    }
+    w->in.next[pos.part] = pos.offset + 1;
+    return true;
+}
+
+static void note_lsn(struct hg_worker *w, struct hg_lsn lsn)
+{
+    w->in.watermark = hg_lsn_max(w->in.watermark, lsn);
+}
+
+/* ---- the siblings' rings ---- */
+
+static bool ring_want(void *ctx, uint32_t seat, const struct hg_rec *head)
+{
+    struct hg_worker *w = ctx;
+    struct hg_pos pos = {head->part, head->offset};
+
+    (void)seat;
+    HG_INC(w->m, ring_walked);
+    if (head->kind == HG_REC_MARK)
+        return false;
+    if (head->part >= HG_MAX_PARTS)
+        return head->kind == HG_REC_ENVELOPE && hg_interest_is_held(&w->interests, head->hash);
+    if (head->kind == HG_REC_PART_RESET) {
+        w->in.next[pos.part] = pos.offset;
+        hg_streams_reset(&w->streams, NULL, "position_lost");
+        return false;
+    }
+    if (!is_new(w, pos))
+        return false;
+    note_lsn(w, hg_lsn(head->lsn));
+    return hg_interest_is_held(&w->interests, head->hash);
+}
+
+static void ring_record(void *ctx, uint32_t seat, const struct hg_rec *head, struct hg_slice key, struct hg_slice body)
+{
+    struct hg_worker *w = ctx;
+    struct arrival a = {(enum hg_rec_kind)head->kind, key, body, {head->part, head->offset}, hg_lsn(head->lsn)};
+
+    (void)seat;
+    if (head->kind == HG_REC_ENVELOPE)
+        hg_relay_from_ring(w, body);
+    else
+        arrive(w, &a);
+}
+
+static void ring_hole(void *ctx, uint32_t seat, const uint64_t bits[HG_HOLE_BITS / 64])
+{
+    struct hg_worker *w = ctx;
+
+    HG_INC(w->m, ring_holes);
+    hg_log_limited(HG_LOG_WARN, NULL, "ring.hole", "seat=%u", seat);
+    hg_streams_reset(&w->streams, bits, "hole");
+}
+
+static const struct hg_ring_ops ring_ops = {ring_want, ring_record, ring_hole};
+
+static void walk(struct hg_worker *w, uint64_t budget)
+{
+    HG_BUG_ON(w->in.walking);
+    w->in.walking = true;
+    hg_ring_walk(&w->in.walker, budget);
+    w->in.walking = false;
+}
+
+static void on_walk_more(void *arg)
+{
+    struct hg_worker *w = arg;
+
+    hg_doing_set(w, HG_DOING_RING);
+    walk(w, WALK_BUDGET);
+    if (hg_ring_walk_pending(&w->in.walker))
+        hg_loop_defer(w->loop, &w->in.walk_more, on_walk_more, w);
+}
+
+static void on_wake(void *arg, int fd, unsigned events)
+{
+    struct hg_worker *w = arg;
+    uint64_t n;
+
+    (void)events;
+    if (read(fd, &n, sizeof n) < 0 && hg_log_level() >= HG_LOG_DEBUG) /* a wake that somebody else took */
+        hg_log(HG_LOG_DEBUG, NULL, "ring.idle_wake", "fd=%d", fd);
+    on_walk_more(w);
+    hg_ingest_shares(w);
+}
+
+struct hg_lsn hg_ingest_watermark(const struct hg_worker *w)
+{
+    return hg_lsn_max(w->in.watermark, hg_host_watermark(w->host));
+}
+
+struct hg_lsn hg_ingest_walk(struct hg_worker *w)
+{
+    walk(w, 0);
+    return hg_ingest_watermark(w);
+}
+
+/* ---- Kafka ---- */
+
+static void on_wait(void *arg, struct hg_mono now)
+{
+    struct hg_worker *w = arg;
+
+    (void)now;
+    hg_kafka_resume(w->kafka);
+}
+
+static void on_go_on(void *arg)
+{
+    struct hg_worker *w = arg;
+
+    hg_kafka_resume(w->kafka);
+}
+
+/* Into the ring, or false: not now. */
+static bool relay(struct hg_worker *w, struct hg_rec *head, struct hg_slice key, struct hg_slice body)
+{
+    struct hg_ingest *in = &w->in;
+    struct hg_mono now = hg_loop_now(w->loop);
+    bool force = in->waiting && hg_mono_sub(now, in->wait_since) >= w->conf->ring_wait;
+    int rc;
+
+    if (hg_ring_turn_is_full(&in->writer)) { /* rule 3: a quarter a turn */
+        hg_loop_defer(w->loop, &in->go_on, on_go_on, w);
+        return false;
+    }
+    rc = hg_ring_append(&in->writer, head, key, body, force);
+    if (rc == -HG_E_AGAIN) {
+        if (!in->waiting) {
+            in->waiting = true;
+            in->wait_since = now;
+            HG_INC(w->m, ring_waits);
+        }
+        hg_timer_start(hg_loop_timers(w->loop), &in->wait_timer, hg_mono_add(now, WAIT_MS * HG_MS), on_wait, w);
+        return false;
+    }
+    HG_BUG_ON(rc < 0); /* TOO_BIG: max_record is checked to be at most an eighth of the ring */
+    in->waiting = false;
+    HG_INC(w->m, ring_records);
+    return true;
+}
+
+static void poison_mark(struct hg_worker *w, const struct hg_kafka_record *r)
+{
+    atomic_store_explicit(&w->seat->poison_offset, r->offset, memory_order_relaxed);
+    atomic_store_explicit(&w->seat->poison_part, r->part + 1, memory_order_release);
+}
+
+static void poison_clear(struct hg_worker *w)
+{
+    atomic_store_explicit(&w->seat->poison_part, 0, memory_order_release);
+}
+
+static void store_lsn(struct hg_worker *w, uint32_t part, struct hg_lsn lsn)
+{
+    struct hg_part *p = &w->host->parts[part];
+
+    if (lsn.v > atomic_load(&p->lsn))
+        atomic_store(&p->lsn, lsn.v);
+}
+
+/* Watermark first: whoever sees the position must not see an older watermark. */
+static void store(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_lsn lsn)
+{
+    struct hg_part *p = &w->host->parts[r->part];
+
+    store_lsn(w, r->part, lsn);
+    atomic_store(&p->next, r->offset + 1);
+    atomic_store_explicit(&p->stamp_ms, r->stamp_ms, memory_order_relaxed);
+    HG_INC(w->m, records);
+    HG_ADD(w->m, record_bytes, r->key.n + r->value.n);
+    HG_SET(w->m, last_progress_ms, hg_wall_ms());
+}
+
+static struct hg_lsn lsn_of(struct hg_worker *w, const struct hg_kafka_record *r)
+{
+    const struct hg_topic *t = &w->host->topics[r->topic];
+    struct hg_slice value;
+    struct hg_lsn lsn;
+
+    if (t->version_is_offset)
+        return hg_lsn((uint64_t)r->offset + 1); /* 0 means none */
+    if (hg_kafka_record_header(r, hg_lsn_head_names, &value) && hg_lsn_head_decode(value, &lsn) == 0)
+        return lsn;
+    return hg_lsn(0);
+}
+
+/* Kind and routing key of a record; NONE (PAD) when it is not to be handed on. key and hash are those of its stream. */
+static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_lsn lsn, struct hg_rowevent *ev, struct hg_slice *key)
+{
+    const struct hg_topic *t = &w->host->topics[r->topic];
+    bool poison = hg_host_is_poison(w->host, (struct hg_pos){r->part, r->offset});
+
+    *key = r->key;
+    if (poison) {
+        HG_INC(w->m, records_poison);
+        return r->key.n ? HG_REC_STUB : HG_REC_PAD;
+    }
+    if (r->key.n == 0 || !r->value.p) {
+        HG_INC(w->m, records_no_key);
+        return HG_REC_PAD;
+    }
+    if (t->kind == HG_TOPIC_DIFF && lsn.v == 0) {
+        HG_INC(w->m, records_no_lsn);
+        hg_log_limited(HG_LOG_WARN, NULL, "record.no_lsn", "topic=%s partition=%u offset=%lld", t->name, r->part % HG_TOPIC_PARTS,
+                       (long long)r->offset);
+        return HG_REC_PAD;
+    }
+    if (r->value.n > (size_t)w->conf->max_record || r->key.n > HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 2) {
+        HG_INC(w->m, records_stub);
+        hg_log_limited(HG_LOG_WARN, NULL, "record.too_large", "topic=%s partition=%u offset=%lld bytes=%zu", t->name,
+                       r->part % HG_TOPIC_PARTS, (long long)r->offset, r->value.n);
+        return r->key.n <= UINT16_MAX ? HG_REC_STUB : HG_REC_PAD;
+    }
+    if (t->kind == HG_TOPIC_DIFF)
+        return HG_REC_DIFF;
+    if (hg_rowevent_decode(r->value, ev) < 0) {
+        HG_INC(w->m, row_events_bad);
+        hg_log_limited(HG_LOG_WARN, NULL, "rowevent.bad", "topic=%s partition=%u offset=%lld", t->name, r->part % HG_TOPIC_PARTS,
+                       (long long)r->offset);
+        return HG_REC_PAD;
+    }
+    *key = ev->routing_key;
+    return HG_REC_ROW;
+}
+
+static bool hand_on(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_lsn lsn)
+{
+    struct hg_rowevent ev = {0};
+    struct hg_slice key;
+    enum hg_rec_kind kind = classify(w, r, lsn, &ev, &key);
+    struct hg_slice body = kind == HG_REC_STUB ? HG_SLICE_NONE : r->value;
+    struct hg_rec head = {.kind = (uint16_t)kind, .part = r->part, .offset = r->offset, .lsn = lsn.v, .stamp_ms = r->stamp_ms};
+    struct arrival a = {kind, key, body, {r->part, r->offset}, lsn};
+    bool done = true;
+
+    if (kind != HG_REC_PAD) {
+        head.hash = hg_route_hub_hash(HG_ROUTE_STREAM, HG_SLICE_NONE, key);
+        done = relay(w, &head, key, body);
+    }
+    if (done) {
+        note_lsn(w, lsn);
+        store_lsn(w, r->part, lsn);
+        if (is_new(w, a.pos) && kind != HG_REC_PAD)
+            arrive(w, &a);
+    }
+    hg_rowevent_fini(&ev);
+    return done;
+}
+
+bool hg_ingest_on_record(void *ctx, const struct hg_kafka_record *r)
+{
+    struct hg_worker *w = ctx;
+    struct hg_lsn lsn;
+    bool done = true;
+
+    if (!hg_host_holds(w->host, w->boot->seat, r->part))
+        return true; /* the share moved: its new holder handles it */
+    hg_doing_set(w, HG_DOING_RECORD);
+    poison_mark(w, r);
+    lsn = lsn_of(w, r);
+    if (r->is_last_at_start) {
+        note_lsn(w, lsn);
+        store_lsn(w, r->part, lsn);
+    } else {
+        done = hand_on(w, r, lsn);
+        if (done)
+            store(w, r, lsn);
+    }
+    poison_clear(w);
+    return done;
+}
+
+void hg_ingest_on_position(void *ctx, uint32_t part, int64_t next)
+{
+    struct hg_worker *w = ctx;
+    struct hg_part *p = &w->host->parts[part];
+
+    if (!hg_host_holds(w->host, w->boot->seat, part))
+        return;
+    atomic_store(&p->next, next);
+    atomic_store(&p->known, 1);
+    if (w->in.next[part] < next)
+        w->in.next[part] = next;
+}
+
+/* The log was made anew, or what we had not read yet is gone: nobody's diffs of it can be trusted to be whole. */
+void hg_ingest_on_position_lost(void *ctx, uint32_t part, int64_t next)
+{
+    struct hg_worker *w = ctx;
+    struct hg_part *p = &w->host->parts[part];
+    struct hg_rec head = {.kind = HG_REC_PART_RESET, .part = part, .offset = next};
+
+    if (!hg_host_holds(w->host, w->boot->seat, part))
+        return;
+    hg_log(HG_LOG_WARN, NULL, "kafka.position_lost", "topic=%s partition=%u next=%lld", w->host->topics[part / HG_TOPIC_PARTS].name,
+           part % HG_TOPIC_PARTS, (long long)next);
+    if (hg_ring_append(&w->in.writer, &head, HG_SLICE_NONE, HG_SLICE_NONE, true) < 0)
+        HG_BUG_ON("a head fits every ring");
+    w->in.next[part] = next;
+    hg_streams_reset(&w->streams, NULL, "position_lost");
+    atomic_store(&p->next, next);
+    atomic_store(&p->known, 1);
+    atomic_fetch_add(&p->resets, 1);
+}
+
+/* ---- shares, turns, seconds ---- */
+
+void hg_ingest_shares(struct hg_worker *w)
+{
+    uint64_t epoch = atomic_load(&w->host->share_epoch);
+
+    if (epoch == w->in.share_epoch)
+        return;
+    w->in.share_epoch = epoch;
+    hg_kafka_changes_apply(w->kafka);
+    for (uint32_t i = 0; i < w->host->nslots; i++) {
+        struct hg_slot_share *s = &w->host->shares[i];
+
+        /* Everything of the share was appended and stored, or dropped unhandled: it may move. */
+        if (atomic_load(&s->holder) == w->boot->seat && atomic_load(&s->release) == 1)
+            atomic_store(&s->release, 2);
+    }
+    atomic_store(&w->seat->nparts, hg_kafka_held(w->kafka));
+    HG_SET(w->m, partitions, hg_kafka_held(w->kafka));
+}
+
+void hg_ingest_turn(struct hg_worker *w)
+{
+    HG_ADD(w->m, wakes, hg_ring_flush_wakes(&w->in.writer));
+    hg_ingest_shares(w);
+}
+
+static void on_second(void *arg, struct hg_mono now)
+{
+    struct hg_worker *w = arg;
+    struct hg_rec head = {.kind = HG_REC_MARK, .part = UINT32_MAX};
+    uint64_t seq = atomic_load(&w->seat->ring.seq);
+
+    /* How far this seat is, also when idle (rule 5 and the marks of the design). */
+    if (seq == w->in.marked && hg_ring_append(&w->in.writer, &head, HG_SLICE_NONE, HG_SLICE_NONE, false) == 0)
+        seq = atomic_load(&w->seat->ring.seq);
+    w->in.marked = seq;
+    on_walk_more(w);
+    hg_interest_sweep(&w->interests, now);
+    HG_SET(w->m, partitions, hg_kafka_held(w->kafka));
+    atomic_store(&w->seat->nparts, hg_kafka_held(w->kafka));
+    hg_timer_start(hg_loop_timers(w->loop), &w->in.second, hg_mono_add(now, SECOND_MS * HG_MS), on_second, w);
+}
+
+void hg_ingest_init(struct hg_worker *w)
+{
+    struct hg_ingest *in = &w->in;
+
+    in->next = hg_calloc(HG_MAX_PARTS, sizeof *in->next);
+    hg_ring_writer_init(&in->writer, w->host, w->boot->seat);
+    hg_ring_walker_init(&in->walker, w->host, w->boot->seat, &ring_ops, w);
+    in->watermark = hg_host_watermark(w->host);
+    if (hg_watch_start(w->loop, &in->wake, w->host->wake_fd[w->boot->seat], HG_IN, on_wake, w) < 0)
+        HG_BUG_ON("the wake eventfd can be watched");
+    hg_timer_start(hg_loop_timers(w->loop), &in->second, hg_mono_add(hg_loop_now(w->loop), SECOND_MS * HG_MS), on_second, w);
+}
+
+void hg_ingest_fini(struct hg_worker *w)
+{
+    hg_timer_stop(hg_loop_timers(w->loop), &w->in.second);
+    hg_timer_stop(hg_loop_timers(w->loop), &w->in.wait_timer);
+    hg_watch_stop(w->loop, &w->in.wake);
+    hg_ring_walker_fini(&w->in.walker);
+    free(w->in.next);
+    w->in.next = NULL;
+}

@@ -1,0 +1,199 @@
+#include "worker/relay.h"
+
+#include <stdlib.h>
+#include "common/base/err.h"
+#include "common/base/macros.h"
+#include "common/sys/log.h"
+#include "proto/route.h"
+
+enum {
+    MAX_EXCLUDES = 256,
+    PENDING_MAX = 8 << 20, /* bytes that may wait for a slow sibling; above it the oldest go with a hole */
+    RETRY_MS = 1,
+};
+
+static enum hg_route_kind room_kind(enum hg_envelope_kind k)
+{
+    return k == HG_ENVELOPE_ROOM ? HG_ROUTE_ROOM : k == HG_ENVELOPE_PATH ? HG_ROUTE_PATH : HG_ROUTE_ALL;
+}
+
+static struct hg_slice room_name(const struct hg_envelope *e)
+{
+    return e->kind == HG_ENVELOPE_ROOM ? e->room : e->kind == HG_ENVELOPE_PATH ? e->path : HG_SLICE_NONE;
+}
+
+static unsigned read_excludes(const struct hg_envelope *e, unsigned char (*ids)[16])
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < e->nexcludes && n < MAX_EXCLUDES; i++)
+        if (hg_session_id_parse(e->excludes[i], ids[n]))
+            n++;
+    return n;
+}
+
+static struct hg_slice tenant_of(struct hg_worker *w, const struct hg_envelope *e)
+{
+    return e->tenant.p ? e->tenant : hg_slice_str(w->conf->default_tenant);
+}
+
+static int deliver(struct hg_worker *w, const struct hg_envelope *e)
+{
+    unsigned char ids[MAX_EXCLUDES][16];
+    unsigned n = read_excludes(e, ids);
+    struct hg_room *room = hg_hub_find(&w->hub, room_kind(e->kind), tenant_of(w, e), room_name(e));
+
+    if (!room)
+        return 0;
+    return (int)hg_hub_send(&w->hub, room, e->binary ? HG_WS_OP_BINARY : HG_WS_OP_TEXT, e->payload, ids, n);
+}
+
+/* ---- ring ---- */
+
+static int append(struct hg_worker *w, uint64_t hash, struct hg_slice key, struct hg_slice body, bool force)
+{
+    struct hg_rec head = {.kind = HG_REC_ENVELOPE, .part = UINT32_MAX, .hash = hash};
+
+    return hg_ring_append(&w->in.writer, &head, key, body, force);
+}
+
+static void on_retry(void *arg, struct hg_mono now)
+{
+    struct hg_worker *w = arg;
+    struct hg_relay *rl = &w->relay;
+
+    while (rl->first) {
+        struct hg_pending *p = rl->first;
+        bool force = rl->pending_bytes > PENDING_MAX || hg_mono_sub(now, p->since) >= w->conf->ring_wait;
+
+        if (append(w, p->hash, p->key, p->body, force) == -HG_E_AGAIN) {
+            hg_timer_start(hg_loop_timers(w->loop), &rl->retry, hg_mono_add(now, RETRY_MS * HG_MS), on_retry, w);
+            return;
+        }
+        rl->first = p->next;
+        if (!rl->first)
+            rl->end = &rl->first;
+        rl->pending_bytes -= p->key.n + p->body.n;
+        free(p);
+    }
+}
+
+static void wait_for_room(struct hg_worker *w, uint64_t hash, struct hg_slice key, struct hg_slice body)
+{
+    struct hg_relay *rl = &w->relay;
+    struct hg_pending *p = hg_malloc(sizeof *p + key.n + body.n);
+    struct hg_mono now = hg_loop_now(w->loop);
+
+    *p = (struct hg_pending){.since = now, .hash = hash};
+    memcpy(p->bytes, key.p, key.n);
+    memcpy(p->bytes + key.n, body.p, body.n);
+    p->key = hg_slice_of(p->bytes, key.n);
+    p->body = hg_slice_of(p->bytes + key.n, body.n);
+    *rl->end = p;
+    rl->end = &p->next;
+    rl->pending_bytes += key.n + body.n;
+    hg_timer_start(hg_loop_timers(w->loop), &rl->retry, hg_mono_add(now, RETRY_MS * HG_MS), on_retry, w);
+}
+
+static int to_siblings(struct hg_worker *w, const struct hg_envelope *e, struct hg_slice text)
+{
+    struct hg_buf key = {0};
+    uint64_t hash;
+    int rc;
+
+    hg_route_put_hub(&key, room_kind(e->kind), tenant_of(w, e), room_name(e));
+    hash = hg_hash_fixed(hg_buf_slice(&key));
+    rc = w->relay.first ? -HG_E_AGAIN : append(w, hash, hg_buf_slice(&key), text, false);
+    if (rc == -HG_E_AGAIN) {
+        wait_for_room(w, hash, hg_buf_slice(&key), text);
+        rc = 0;
+    }
+    hg_buf_fini(&key);
+    return rc < 0 ? rc : 0;
+}
+
+void hg_relay_from_ring(struct hg_worker *w, struct hg_slice text)
+{
+    struct hg_envelope e;
+
+    if (hg_envelope_decode(text, &e) == 0)
+        deliver(w, &e);
+    hg_envelope_fini(&e);
+}
+
+/* ---- backplane ---- */
+
+static void on_bus_message(void *ctx, struct hg_slice text)
+{
+    struct hg_worker *w = ctx;
+    struct hg_envelope e;
+
+    hg_doing_set(w, HG_DOING_ENVELOPE);
+    if (hg_envelope_decode(text, &e) < 0) {
+        HG_INC(w->m, backplane_malformed);
+        hg_log_limited(HG_LOG_WARN, NULL, "backplane.malformed", "bytes=%zu", text.n);
+    } else if (hg_slice_is(e.src, w->host->instance_id)) {
+        HG_INC(w->m, backplane_own);
+    } else {
+        deliver(w, &e);
+    }
+    hg_envelope_fini(&e);
+}
+
+static void on_bus_state(void *ctx, bool up)
+{
+    struct hg_worker *w = ctx;
+
+    if (up)
+        atomic_fetch_or(&w->seat->ready, HG_READY_BACKPLANE);
+    else
+        atomic_fetch_and(&w->seat->ready, ~(uint32_t)HG_READY_BACKPLANE);
+}
+
+int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e)
+{
+    struct hg_buf text = {0};
+    int n, rc;
+
+    e->src = hg_slice_str(w->host->instance_id);
+    hg_envelope_put(&text, e);
+    rc = to_siblings(w, e, hg_buf_slice(&text)); /* only appended: the siblings hear of it at the end of the turn */
+    if (rc < 0) {
+        hg_buf_fini(&text);
+        return rc;
+    }
+    HG_INC(w->m, broadcasts);
+    n = deliver(w, e);
+    if (w->relay.bus)
+        rc = hg_bus_publish(w->relay.bus, hg_buf_slice(&text)); /* counted there; local delivery stands */
+    hg_buf_fini(&text);
+    return n;
+}
+
+void hg_relay_init(struct hg_worker *w)
+{
+    struct hg_bus_spec spec = {
+        .loop = w->loop,
+        .conf = w->conf,
+        .metrics = w->m,
+        .on_message = on_bus_message,
+        .on_state = on_bus_state,
+        .ctx = w,
+    };
+
+    w->relay.end = &w->relay.first;
+    w->relay.bus = hg_bus_new(&spec);
+}
+
+void hg_relay_fini(struct hg_worker *w)
+{
+    hg_bus_free(w->relay.bus);
+    w->relay.bus = NULL;
+    hg_timer_stop(hg_loop_timers(w->loop), &w->relay.retry);
+    while (w->relay.first) {
+        struct hg_pending *p = w->relay.first;
+
+        w->relay.first = p->next;
+        free(p);
+    }
+}
