@@ -893,17 +893,21 @@ int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer)
     return 0;
 }
 
-void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c, struct hg_slice rest)
+void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c)
 {
-    struct hg_buf *in = c->in; /* rest points into it */
-
     set_state(cs, c, HG_CONN_OPEN);
-    c->in = NULL;
     c->tick_in = cs->tick;
     c->tick_ping = cs->tick + ticks_of(cs->conf->ping_interval);
     rewheel(cs, c);
+}
+
+void hg_conn_feed_rest(struct hg_conns *cs, struct hg_conn *c, struct hg_slice rest)
+{
+    struct hg_buf *in = c->in; /* rest points into it */
+
+    c->in = NULL;
     if (rest.n)
-        feed_ws(cs, c, (char *)rest.p, rest.n);
+        feed_ws(cs, c, (char *)(uintptr_t)rest.p, rest.n);
     hg_buf_fini(in);
     free(in);
 }
@@ -942,6 +946,13 @@ void hg_conns_fini(struct hg_conns *cs)
     free(cs->dead);
     free(cs->slow);
     free(cs->rbuf);
+}
+
+struct hg_conn *hg_conn_find(struct hg_conns *cs, uint32_t index, uint32_t gen)
+{
+    struct hg_conn *c = index < cs->high ? conn_at(cs, index) : NULL;
+
+    return c && c->gen == gen && c->state != HG_CONN_FREE ? c : NULL;
 }
 
 struct hg_conn *hg_conns_next(struct hg_conns *cs, uint32_t *it)

@@ -112,7 +112,8 @@ void hg_conns_fini(struct hg_conns *cs); /* drops every connection */
 
 /* Takes the fd. -HG_E_CONN_LIMIT or -HG_E_SYS: the fd was closed. */
 int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer) HG_MUST_CHECK;
-void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c, struct hg_slice rest); /* HTTP -> OPEN; rest: frames behind the request */
+void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c); /* HTTP -> OPEN; hg_conn_feed_rest must follow */
+void hg_conn_feed_rest(struct hg_conns *cs, struct hg_conn *c, struct hg_slice rest); /* frames behind the request; frees c->in */
 void hg_conn_finish(struct hg_conns *cs, struct hg_conn *c); /* HTTP: send what is queued, then end */
 void hg_conn_send(struct hg_conns *cs, struct hg_conn *c, struct hg_span s); /* takes its own reference; nothing if not OPEN or HTTP */
 void hg_conn_send_text(struct hg_conns *cs, struct hg_conn *c, struct hg_slice text);
@@ -126,6 +127,8 @@ static inline bool hg_conn_can_take(const struct hg_conn *c)
 {
     return c->state == HG_CONN_OPEN && !c->blocked;
 }
+/* The connection of that place and generation, if it is still there. */
+struct hg_conn *hg_conn_find(struct hg_conns *cs, uint32_t index, uint32_t gen);
 /* Every connection in use; *it starts at 0; NULL at the end. */
 struct hg_conn *hg_conns_next(struct hg_conns *cs, uint32_t *it);
 /* The peer's address (port 0); an unknown one when it is gone. */

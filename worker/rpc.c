@@ -49,6 +49,11 @@ struct hg_rpc_call *hg_rpc_new(struct hg_rpcs *rp, hg_rpc_fn fn, void *ctx, void
     return call;
 }
 
+void hg_rpc_drop(struct hg_rpc_call *call)
+{
+    free(call);
+}
+
 void hg_rpc_send(struct hg_rpcs *rp, struct hg_rpc_call *call, struct hg_slice request)
 {
     struct hg_kafka_msg m = {.topic = rp->conf->sql_rpc_request_topic, .key = call->node.key, .value = request};

@@ -53,6 +53,7 @@ struct hg_rpcs {
 
 struct hg_rpc_call *hg_rpc_new(struct hg_rpcs *rp, hg_rpc_fn fn, void *ctx, void *arg, uint64_t arg2);
 void hg_rpc_send(struct hg_rpcs *rp, struct hg_rpc_call *call, struct hg_slice request);
+void hg_rpc_drop(struct hg_rpc_call *call); /* one that was not sent */
 void hg_rpc_on_reply(struct hg_rpcs *rp, const struct hg_kafka_record *r);
 void hg_rpcs_fini(struct hg_rpcs *rp); /* ends every call with RPC_SHUTDOWN */
 

@@ -14,6 +14,11 @@ struct hg_sub;
 
 enum { HG_PERM_JOIN = 1, HG_PERM_PUBLISH = 2, HG_PERM_PUBLISH_ALL = 4 };
 
+struct hg_sub_list {      /* subscriptions of a session; kept by stream.c */
+    struct hg_sub *first;
+    uint32_t n;
+};
+
 struct hg_member {        /* one room of a session */
     struct hg_room *room;
     uint32_t at;          /* place in the room's member list */
@@ -22,9 +27,8 @@ struct hg_member {        /* one room of a session */
 struct hg_session {
     unsigned char id[16];          /* UUID v4: the connectionId */
     const struct hg_atom *tenant, *user, *path;
-    struct hg_sub *subs;           /* list of its subscriptions */
+    struct hg_sub_list subs;
     struct hg_member *rooms;
-    uint32_t nsubs;
     uint16_t nrooms, rooms_cap;
     uint16_t ncalls;               /* RPC calls in flight */
     uint8_t perms;

@@ -119,8 +119,10 @@ static void stream_remove(struct hg_stream *st, struct hg_sub *sub)
 
 static void session_remove(struct hg_streams *ss, struct hg_sub *sub)
 {
-    struct hg_sub **p = ss->ops->subs_of(ss->ctx, sub->c);
+    struct hg_sub_list *list = ss->ops->subs_of(ss->ctx, sub->c);
+    struct hg_sub **p = &list->first;
 
+    list->n--;
     while (*p != sub)
         p = &(*p)->next;
     *p = sub->next;
@@ -261,10 +263,10 @@ void hg_sub_close(struct hg_streams *ss, struct hg_sub *sub)
 
 void hg_subs_close_all(struct hg_streams *ss, struct hg_conn *c)
 {
-    struct hg_sub **list = ss->ops->subs_of(ss->ctx, c);
+    struct hg_sub_list *list = ss->ops->subs_of(ss->ctx, c);
 
-    while (*list)
-        hg_sub_close(ss, *list);
+    while (list->first)
+        hg_sub_close(ss, list->first);
 }
 
 static void on_reap(void *arg)
@@ -403,14 +405,14 @@ void hg_stream_writable(struct hg_streams *ss, struct hg_conn *c)
 {
     struct hg_sub *next;
 
-    for (struct hg_sub *sub = *ss->ops->subs_of(ss->ctx, c); sub; sub = next) {
+    for (struct hg_sub *sub = ss->ops->subs_of(ss->ctx, c)->first; sub; sub = next) {
         next = sub->next;
         if (sub->state != HG_SUB_LIVE || (!sub->behind && sub->row_cur == sub->st->rows.head))
             continue;
         if (!ss->ops->can_take(ss->ctx, c))
             return;
         pull(ss, sub);
-        if (sub->state == STATE_CLOSED && *ss->ops->subs_of(ss->ctx, c) == NULL)
+        if (sub->state == STATE_CLOSED && ss->ops->subs_of(ss->ctx, c)->first == NULL)
             return;
     }
 }
@@ -902,11 +904,11 @@ static void on_attach_timer(void *arg, struct hg_mono now)
         hg_timer_start(hg_loop_timers(ss->loop), &ss->attach_timer, hg_mono_add(now, ATTACH_POLL_MS * HG_MS), on_attach_timer, ss);
 }
 
-struct hg_sub *hg_sub_find(struct hg_streams *ss, struct hg_sub *list, struct hg_slice key)
+struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list, struct hg_slice key)
 {
     struct hg_stream *st = find(ss, key);
 
-    for (struct hg_sub *sub = list; sub && st; sub = sub->next)
+    for (struct hg_sub *sub = list->first; sub && st; sub = sub->next)
         if (sub->st == st)
             return sub;
     return NULL;
@@ -914,8 +916,8 @@ struct hg_sub *hg_sub_find(struct hg_streams *ss, struct hg_sub *list, struct hg
 
 void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
 {
-    struct hg_sub **list = ss->ops->subs_of(ss->ctx, spec->c);
-    struct hg_sub *old = hg_sub_find(ss, *list, spec->key);
+    struct hg_sub_list *list = ss->ops->subs_of(ss->ctx, spec->c);
+    struct hg_sub *old = hg_sub_find(ss, list, spec->key);
     struct hg_stream *st;
     struct hg_sub *sub;
 
@@ -930,8 +932,9 @@ void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
                            .whole_session = spec->whole_session, .late_b64 = spec->late_b64, .no_delta = spec->no_delta};
     sub->fl = flight_for(st, spec->query, spec->fingerprint);
     sub->fl->nsubs++;
-    sub->next = *list;
-    *list = sub;
+    sub->next = list->first;
+    list->first = sub;
+    list->n++;
     stream_add(st, sub);
     HG_INC(ss->m, subscriptions);
     if (ss->ops->ready(ss->ctx))
@@ -949,15 +952,15 @@ static uint64_t lag_bytes(const struct hg_sub *sub)
 
 void hg_stream_stalled(struct hg_streams *ss, struct hg_conn *c, uint64_t queued)
 {
-    struct hg_sub **list = ss->ops->subs_of(ss->ctx, c);
+    struct hg_sub_list *list = ss->ops->subs_of(ss->ctx, c);
     uint64_t bytes = queued, frames = 0;
     struct hg_sub *next;
 
-    for (struct hg_sub *sub = *list; sub; sub = sub->next) {
+    for (struct hg_sub *sub = list->first; sub; sub = sub->next) {
         bytes += lag_bytes(sub);
         frames += sub->behind ? sub->st->log.head - sub->cur : 0;
     }
-    for (struct hg_sub *sub = *list; sub; sub = next) {
+    for (struct hg_sub *sub = list->first; sub; sub = next) {
         next = sub->next;
         if (!sub->behind)
             continue;

@@ -29,6 +29,7 @@
 #include "common/sys/metric.h"
 #include "worker/frame.h"
 #include "worker/log.h"
+#include "worker/session.h"
 
 struct hg_conn;
 struct hg_query;
@@ -43,7 +44,7 @@ enum hg_sub_state {
 };
 
 struct hg_sub {
-    struct hg_sub *next;       /* in its session, see hg_session.subs */
+    struct hg_sub *next;       /* in its session, see hg_sub_list */
     struct hg_conn *c;
     struct hg_stream *st;
     struct hg_flight *fl;      /* its query and, while FLYING, the call it waits for */
@@ -106,7 +107,7 @@ struct hg_stream_ops {
     void (*failed)(void *ctx, struct hg_sub *sub, int err, struct hg_slice text);
     bool (*can_take)(void *ctx, const struct hg_conn *c);
     void (*send)(void *ctx, struct hg_conn *c, struct hg_span s);
-    struct hg_sub **(*subs_of)(void *ctx, struct hg_conn *c); /* head of the session's list */
+    struct hg_sub_list *(*subs_of)(void *ctx, struct hg_conn *c);
 };
 
 struct hg_flight { /* one query of a stream, and the call for it */
@@ -171,7 +172,7 @@ void hg_streams_fini(struct hg_streams *ss);
 
 /* A live subscription of the same key in this session is closed first (a new generation, spec 8 [P] 7). */
 void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec);
-struct hg_sub *hg_sub_find(struct hg_streams *ss, struct hg_sub *list, struct hg_slice key);
+struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list, struct hg_slice key);
 void hg_sub_close(struct hg_streams *ss, struct hg_sub *sub);
 void hg_subs_close_all(struct hg_streams *ss, struct hg_conn *c);
 

@@ -1,0 +1,266 @@
+#include "worker/queries.h"
+
+#include "common/base/err.h"
+#include "common/sys/log.h"
+#include "proto/base64.h"
+#include "proto/query.h"
+#include "proto/route.h"
+#include "worker/dialect.h"
+#include "worker/dispatch.h"
+#include "worker/ingest.h"
+
+/* ---- what streams ask for ---- */
+
+static bool ready(void *ctx)
+{
+    struct hg_worker *w = ctx;
+
+    return hg_host_positions_known(w->host) && hg_kafka_replies_ready(w->kafka);
+}
+
+static void interest(void *ctx, uint64_t hash, bool hold)
+{
+    struct hg_worker *w = ctx;
+
+    /* A stream lingers itself, with its history; its bit need not linger after it. */
+    if (hold)
+        hg_interest_hold(&w->interests, hash);
+    else
+        hg_interest_drop(&w->interests, hash, hg_loop_now(w->loop));
+}
+
+static struct hg_lsn walk(void *ctx)
+{
+    return hg_ingest_walk(ctx);
+}
+
+static struct hg_lsn watermark(void *ctx)
+{
+    return hg_ingest_watermark(ctx);
+}
+
+static void on_rows(void *ctx, void *arg, uint64_t arg2, const struct hg_rpc_result *r)
+{
+    struct hg_worker *w = ctx;
+    struct hg_landing l = {.err = r->err, .text = r->text, .s = r->snapshot_lsn, .reply = r->reply};
+
+    (void)arg2;
+    if (r->err == 0 && r->reply->kind != HG_SQLRPC_ROWS && r->reply->kind != HG_SQLRPC_ROWS_CURSOR) {
+        l.err = -HG_E_RPC_REPLY;
+        l.text = HG_SLICE_LIT("the reply holds no rows");
+    }
+    hg_stream_landed(&w->streams, arg, &l);
+}
+
+static void fly(void *ctx, struct hg_flight *fl)
+{
+    struct hg_worker *w = ctx;
+    struct hg_rpc_call *call = hg_rpc_new(&w->rpcs, on_rows, w, fl, 0);
+    struct hg_buf request = {0};
+
+    call->spec.company = hg_stream_tenant(fl->st);
+    call->spec.table = hg_stream_table(fl->st);
+    hg_query_put_get_data(&request, &call->spec, fl->query, (uint32_t)w->conf->snapshot_limit);
+    hg_rpc_send(&w->rpcs, call, hg_buf_slice(&request));
+    hg_buf_fini(&request);
+}
+
+static struct hg_span snapshot(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence, const char *reason)
+{
+    struct hg_worker *w = ctx;
+    struct hg_buf cursor = {0}, text = {0};
+    struct hg_op_snapshot head = {.hash_id = hg_stream_hash_id(fl->st), .lsn = fence, .reason = hg_slice_str(reason)};
+    struct hg_span s = {0};
+    struct hg_slice part;
+
+    hg_sqlrpc_put_cursor(&cursor, reply);
+    head.cursor = hg_buf_slice(&cursor);
+    hg_op_put_snapshot_head(&text, &head);
+    hg_sqlrpc_put_rows(&text, reply);
+    hg_op_put_snapshot_tail(&text);
+    part = hg_buf_slice(&text);
+    if (part.n <= (size_t)w->conf->max_snapshot)
+        s = hg_frame_build(&w->frames, &fl->st->arena, HG_WS_OP_TEXT, &part, 1);
+    hg_buf_fini(&cursor);
+    hg_buf_fini(&text);
+    return s;
+}
+
+static void ack(void *ctx, struct hg_sub *sub)
+{
+    struct hg_worker *w = ctx;
+
+    hg_buf_reset(&w->text);
+    hg_op_put_ack(&w->text, hg_stream_hash_id(sub->st), sub->enc == HG_DIFF_TAGGED ? sub->st->id : 0, HG_SLICE_NONE);
+    hg_conn_send_text(&w->conns, sub->c, hg_buf_slice(&w->text));
+}
+
+static void failed(void *ctx, struct hg_sub *sub, int err, struct hg_slice text)
+{
+    struct hg_worker *w = ctx;
+    const struct hg_err_row *row = hg_err_row(err);
+    struct hg_slice hash_id = sub->whole_session && err == -HG_E_OVERFLOW ? HG_SLICE_NONE : hg_stream_hash_id(sub->st);
+
+    hg_buf_reset(&w->text);
+    hg_op_put_error_text(&w->text, row->wire, text.p ? text : hg_slice_str(hg_op_error_message(err)), hash_id, HG_SLICE_NONE);
+    hg_conn_send_text(&w->conns, sub->c, hg_buf_slice(&w->text));
+}
+
+static bool can_take(void *ctx, const struct hg_conn *c)
+{
+    (void)ctx;
+    return hg_conn_can_take(c);
+}
+
+static void send_span(void *ctx, struct hg_conn *c, struct hg_span s)
+{
+    struct hg_worker *w = ctx;
+
+    hg_conn_send(&w->conns, c, s);
+}
+
+static struct hg_sub_list *subs_of(void *ctx, struct hg_conn *c)
+{
+    (void)ctx;
+    return &c->s.subs;
+}
+
+const struct hg_stream_ops hg_queries_ops = {
+    .ready = ready,
+    .interest = interest,
+    .walk = walk,
+    .watermark = watermark,
+    .fly = fly,
+    .snapshot = snapshot,
+    .ack = ack,
+    .failed = failed,
+    .can_take = can_take,
+    .send = send_span,
+    .subs_of = subs_of,
+};
+
+/* ---- subscribe, unsubscribe ---- */
+
+static bool is_strict(const struct hg_worker *w, const struct hg_conn *c)
+{
+    if (w->conf->query_mode == HG_QUERY_AUTO)
+        return !hg_dialect(c->s.dialect)->lenient;
+    return w->conf->query_mode == HG_QUERY_STRICT;
+}
+
+/* The parsed query, and its bytes for the control topic. A lenient profile goes on without a query that it cannot read. */
+static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o, struct hg_query **q, struct hg_buf *control,
+                      char why[HG_QUERY_WHY_MAX])
+{
+    bool strict = is_strict(w, c);
+    struct hg_buf fb = {0};
+    int rc = 0;
+
+    *q = NULL;
+    if (o->query_json.p) {
+        rc = hg_query_from_json(o->query_json, strict, q, why);
+        if (rc == 0)
+            hg_query_put_control(control, *q);
+    } else if (o->query_fb.p) {
+        hg_b64_decode_lenient(&fb, o->query_fb);
+        rc = hg_query_from_fb(hg_buf_slice(&fb), strict, q, why);
+        if (rc == 0 || !strict)
+            hg_buf_add_slice(control, hg_buf_slice(&fb)); /* as is */
+        hg_buf_fini(&fb);
+    }
+    if (rc < 0 && !strict) {
+        char name[32];
+
+        hg_log_limited(HG_LOG_WARN, hg_conn_name(c, name), "query.ignored", "why=\"%s\"", why);
+        rc = 0;
+    }
+    return rc;
+}
+
+static bool names_ok(struct hg_worker *w, struct hg_conn *c, struct hg_slice table, struct hg_slice hash_id)
+{
+    const char *why;
+    struct hg_buf detail = {0};
+    int rc = hg_route_check_table(table, &why);
+    const char *field = "table";
+
+    if (rc == 0) {
+        field = "hashId";
+        rc = hg_route_check_hash(hash_id, &why);
+    }
+    if (rc == 0)
+        return true;
+    hg_buf_addf(&detail, "%s: %s", field, why);
+    hg_dispatch_error(w, c, rc, hash_id, hg_buf_slice(&detail));
+    hg_buf_fini(&detail);
+    return false;
+}
+
+/* The change source must know the query before the snapshot is asked for. */
+static void publish_control(struct hg_worker *w, struct hg_slice key, struct hg_slice value)
+{
+    struct hg_kafka_msg m = {.topic = w->conf->query_control_topic, .key = key, .value = value};
+
+    if (value.n == 0)
+        return;
+    if (hg_kafka_produce(w->kafka, &m) < 0)
+        hg_log_limited(HG_LOG_WARN, NULL, "control.not_sent", "key=\"%.*s\"", HG_SLICE_ARG(key));
+}
+
+static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o, struct hg_query *q, struct hg_slice control)
+{
+    const struct hg_dialect *d = hg_dialect(c->s.dialect);
+    struct hg_buf key = {0};
+    struct hg_sub_spec spec = {
+        .c = c,
+        .hash_id = o->hash_id,
+        .tenant = hg_atom_text(c->s.tenant),
+        .table = o->table,
+        .query = q,
+        .fingerprint = q ? hg_query_fingerprint(q) : 0,
+        .resume = hg_lsn(o->resume_from.given ? o->resume_from.v : 0),
+        .enc = o->frame == HG_OP_FRAME_TAGGED ? HG_DIFF_TAGGED : HG_DIFF_RAW,
+        .whole_session = d->whole_session,
+        .late_b64 = d->late_b64,
+        .no_delta = o->resume == HG_OP_RESUME_DELTA,
+    };
+
+    hg_route_put_key(&key, spec.tenant, o->table, o->hash_id);
+    spec.key = hg_buf_slice(&key);
+    if (c->s.subs.n >= (uint64_t)w->conf->max_subscriptions && !hg_sub_find(&w->streams, &c->s.subs, spec.key)) {
+        hg_query_free(q);
+        hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, o->hash_id, HG_SLICE_LIT("max_subscriptions reached"));
+    } else {
+        publish_control(w, spec.key, control);
+        hg_sub_open(&w->streams, &spec);
+    }
+    hg_buf_fini(&key);
+}
+
+void hg_op_do_subscribe(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op)
+{
+    const struct hg_op_subscribe *o = &op->subscribe;
+    char why[HG_QUERY_WHY_MAX];
+    struct hg_buf control = {0};
+    struct hg_query *q;
+
+    if (!names_ok(w, c, o->table, o->hash_id))
+        return;
+    if (read_query(w, c, o, &q, &control, why) < 0)
+        hg_dispatch_error(w, c, -HG_E_BAD_QUERY, o->hash_id, hg_slice_str(why));
+    else
+        open_sub(w, c, o, q, hg_buf_slice(&control));
+    hg_buf_fini(&control);
+}
+
+void hg_op_do_unsubscribe(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op)
+{
+    struct hg_buf key = {0};
+    struct hg_sub *sub;
+
+    hg_route_put_key(&key, hg_atom_text(c->s.tenant), op->unsubscribe.table, op->unsubscribe.hash_id);
+    sub = hg_sub_find(&w->streams, &c->s.subs, hg_buf_slice(&key));
+    if (sub)
+        hg_sub_close(&w->streams, sub);
+    hg_buf_fini(&key);
+}

@@ -1,0 +1,375 @@
+#include "worker/web.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "common/base/err.h"
+#include "common/base/macros.h"
+#include "common/sys/log.h"
+#include "proto/json.h"
+#include "proto/op.h"
+#include "proto/route.h"
+#include "proto/ws_handshake.h"
+#include "worker/console.h"
+#include "worker/dialect.h"
+
+#define BANNER "cladbe-ws-gateway"
+#define CONSOLE "/console/"
+/* Only what the page itself brings, and the socket it opens. */
+#define CONSOLE_HEADERS                                                                            \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "  \
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"                              \
+    "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n"
+
+enum { MAX_BODY = 65536, TENANT_MAX = HG_ROUTE_TENANT_MAX, USER_MAX = 256 };
+
+struct request {
+    struct hg_worker *w;
+    struct hg_conn *c;
+    struct hg_http_req req;
+    bool head, keep;
+};
+
+/* ---- plain answers ---- */
+
+static void answer(struct request *r, int status, const char *type, struct hg_slice body, const char *extra)
+{
+    struct hg_buf out = {0};
+
+    HG_INC(r->w->m, http_requests);
+    hg_http_respond(&out, status, type, body, r->keep, r->head, extra);
+    hg_conn_send_raw(&r->w->conns, r->c, hg_buf_slice(&out));
+    hg_buf_fini(&out);
+    if (!r->keep)
+        hg_conn_finish(&r->w->conns, r->c);
+}
+
+static void refuse(struct request *r, int err, const char *why)
+{
+    int status = hg_http_status(err);
+    char body[256];
+    int n = snprintf(body, sizeof body, "%s\n", why ? why : hg_err_row(err)->text);
+
+    HG_ERR_INC(r->w->m, err);
+    r->keep = false;
+    answer(r, status, "text/plain; charset=utf-8", hg_slice_of(body, (size_t)n),
+           err == -HG_E_WS_VERSION ? "Sec-WebSocket-Version: 13\r\n" : "");
+}
+
+static uint64_t sum_connections(const struct hg_host *h)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < h->nseats; i++)
+        n += HG_GET(&h->seats[i].metrics, connections);
+    return n;
+}
+
+static uint64_t sum_slow(const struct hg_host *h)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < h->nseats; i++)
+        n += HG_GET(&h->seats[i].metrics, slow_clients);
+    return n;
+}
+
+static void health(struct request *r)
+{
+    struct hg_buf b = {0};
+    unsigned long long n = sum_connections(r->w->host);
+
+    hg_buf_addf(&b, "{\"status\":\"healthy\",\"connections\":%llu,\"sessions\":%llu,\"uptime\":%.3f,\"slowSockets\":%llu,\"worker\":%u,\"host\":", n, n,
+                (double)(hg_wall_ms() - r->w->host->start_wall_ms) / 1000.0, (unsigned long long)sum_slow(r->w->host), r->w->boot->slot);
+    hg_json_add_str(&b, hg_slice_str(r->w->conf->host_id));
+    hg_buf_adds(&b, "}");
+    answer(r, 200, "application/json", hg_buf_slice(&b), "");
+    hg_buf_fini(&b);
+}
+
+static const struct {
+    const char *ending, *type;
+} types[] = {
+    {".html", "text/html; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".svg", "image/svg+xml"},
+    {".png", "image/png"},
+    {".ico", "image/x-icon"},
+};
+
+static const char *type_of(const char *name)
+{
+    size_t n = strlen(name);
+
+    for (unsigned i = 0; i < HG_COUNTOF(types); i++) {
+        size_t e = strlen(types[i].ending);
+
+        if (n > e && strcmp(name + n - e, types[i].ending) == 0)
+            return types[i].type;
+    }
+    return "application/octet-stream";
+}
+
+static void console_file(struct request *r, struct hg_slice name)
+{
+    if (name.n == 0)
+        name = HG_SLICE_LIT("index.html");
+    for (const struct hg_embedded *f = hg_console_files; f->name; f++)
+        if (hg_slice_is(name, f->name)) {
+            answer(r, 200, type_of(f->name), hg_slice_of(f->data, f->len), CONSOLE_HEADERS);
+            return;
+        }
+    answer(r, 404, "text/plain; charset=utf-8", HG_SLICE_LIT("not found\n"), "");
+}
+
+static bool starts(struct hg_slice s, const char *prefix)
+{
+    size_t n = strlen(prefix);
+
+    return s.n >= n && memcmp(s.p, prefix, n) == 0;
+}
+
+static bool read_only(struct request *r)
+{
+    if (r->head || hg_slice_is(r->req.method, "GET"))
+        return true;
+    answer(r, 405, "text/plain; charset=utf-8", HG_SLICE_LIT("only GET and HEAD\n"), "Allow: GET, HEAD\r\n");
+    return false;
+}
+
+static void plain(struct request *r)
+{
+    struct hg_slice path = r->req.path;
+
+    if (hg_slice_is(path, "/health")) {
+        if (read_only(r))
+            health(r);
+    } else if (starts(path, CONSOLE)) {
+        if (read_only(r)) {
+            struct hg_slice name = hg_slice_of(path.p + strlen(CONSOLE), path.n - strlen(CONSOLE));
+
+            if (r->w->conf->console)
+                console_file(r, name);
+            else
+                answer(r, 404, "text/plain; charset=utf-8", HG_SLICE_LIT("the console page is off (option console)\n"), "");
+        }
+    } else if (hg_slice_is(path, "/console") && r->w->conf->console) {
+        answer(r, 301, "text/plain", HG_SLICE_LIT(""), "Location: " CONSOLE "\r\n");
+    } else {
+        answer(r, 200, "text/plain; charset=utf-8", HG_SLICE_LIT(BANNER), "");
+    }
+}
+
+/* ---- identity ---- */
+
+struct identity {
+    struct hg_slice tenant, user;
+    bool named_user;
+};
+
+static bool is_believed(struct request *r)
+{
+    struct hg_addr peer;
+
+    if (r->w->conf->auth == HG_AUTH_TRUST)
+        return true;
+    if (!*r->w->conf->trusted_proxies)
+        return false;
+    hg_conn_peer(r->c, &peer);
+    return hg_cidr_list_has(hg_slice_str(r->w->conf->trusted_proxies), &peer);
+}
+
+static struct hg_slice first_of(struct hg_slice a, struct hg_slice b)
+{
+    return a.n ? a : b;
+}
+
+static void tell_ignored(struct request *r)
+{
+    struct hg_addr peer;
+    char ip[HG_ADDR_TEXT];
+
+    HG_INC(r->w->m, identity_ignored);
+    hg_conn_peer(r->c, &peer);
+    hg_addr_ip_text(&peer, ip);
+    hg_log_limited(HG_LOG_WARN, NULL, "identity.ignored",
+                   "peer=%s why=\"x-tenant or x-user from a peer that is not listed\" accept=\"trusted_proxies = %s, or auth = trust\"", ip, ip);
+}
+
+static void identify(struct request *r, const struct hg_ws_offer *offer, struct identity *id)
+{
+    struct hg_slice tenant = hg_http_get(&r->req, "x-tenant");
+    struct hg_slice user = first_of(hg_http_get(&r->req, "x-user-id"), hg_http_get(&r->req, "x-user"));
+
+    *id = (struct identity){.tenant = hg_slice_str(r->w->conf->default_tenant)};
+    if (is_believed(r)) {
+        id->tenant = first_of(tenant, id->tenant);
+        id->user = user;
+    } else if (tenant.n || user.n) {
+        tell_ignored(r);
+    }
+    if (r->w->conf->auth == HG_AUTH_TRUST && offer->bearer.n) /* an unverified token: the sources' way only */
+        id->user = offer->bearer;
+    id->named_user = id->user.n > 0;
+}
+
+static unsigned permissions(const struct hg_conf *conf)
+{
+    struct hg_slice rest = hg_slice_str(conf->default_permissions), item;
+    unsigned perms = 0;
+
+    while (hg_conf_list_next(&rest, &item))
+        perms |= hg_slice_is(item, "join") ? HG_PERM_JOIN : hg_slice_is(item, "publish") ? HG_PERM_PUBLISH : hg_slice_is(item, "publish_all") ? HG_PERM_PUBLISH_ALL : 0;
+    return perms;
+}
+
+/* Subprotocol, then the longest matching path prefix, then the option (spec 14, C-3, C-12). */
+static enum hg_profile profile_of(struct request *r, const struct hg_ws_offer *offer)
+{
+    struct hg_slice rest = hg_slice_str(r->w->conf->profile_paths), item;
+    int best = -1;
+    size_t best_n = 0;
+
+    while (hg_conf_list_next(&rest, &item)) {
+        const char *eq = memchr(item.p, '=', item.n);
+        size_t n = eq ? (size_t)(eq - item.p) : 0;
+
+        if (n >= best_n && n > 0 && n <= r->req.path.n && memcmp(item.p, r->req.path.p, n) == 0) {
+            best = hg_dialect_find(hg_slice_of(eq + 1, item.n - n - 1));
+            best_n = n;
+        }
+    }
+    if (best >= 0)
+        return (enum hg_profile)best;
+    if (r->w->conf->profile == HG_PROFILE_AUTO && (offer->bearer.p || offer->has_json))
+        return HG_PROFILE_V1;
+    return (enum hg_profile)r->w->conf->profile;
+}
+
+/* ---- upgrade ---- */
+
+static void welcome(struct hg_worker *w, struct hg_conn *c)
+{
+    struct hg_buf data = {0};
+    char id[37];
+
+    hg_session_id_text(c->s.id, id);
+    hg_buf_addf(&data, "{\"connectionId\":\"%s\",\"connectedClients\":%llu,\"worker\":%u,\"host\":", id,
+                (unsigned long long)sum_connections(w->host), w->boot->slot);
+    hg_json_add_str(&data, hg_slice_str(w->conf->host_id));
+    hg_buf_adds(&data, "}");
+    hg_buf_reset(&w->text);
+    hg_op_put_typed(&w->text, "welcome", hg_buf_slice(&data), hg_wall_ms());
+    hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
+    hg_buf_fini(&data);
+}
+
+static void session_open(struct request *r, const struct identity *id, enum hg_profile profile)
+{
+    struct hg_session *s = &r->c->s;
+    struct hg_slice tenant;
+
+    hg_session_id_new(s->id);
+    s->dialect = (uint8_t)profile;
+    s->perms = (uint8_t)permissions(r->w->conf);
+    s->tenant = hg_atom_get(id->tenant);
+    s->user = hg_atom_get(id->named_user ? id->user : hg_slice_str(hg_dialect(profile)->user));
+    s->path = hg_atom_get(r->req.path);
+    tenant = hg_atom_text(s->tenant);
+    hg_hub_join(&r->w->hub, r->c, HG_ROUTE_ALL, tenant, HG_SLICE_NONE, UINT16_MAX);
+    if (r->req.path.n <= HG_ROUTE_ROOM_MAX) /* nobody can publish to a longer one */
+        hg_hub_join(&r->w->hub, r->c, HG_ROUTE_PATH, tenant, r->req.path, UINT16_MAX);
+}
+
+/* 0, or why the handshake is refused. */
+static int check_upgrade(struct request *r, struct hg_ws_offer *offer, struct identity *id, const char **why)
+{
+    int rc = hg_ws_handshake(&r->req, offer, why);
+
+    if (rc < 0)
+        return rc;
+    *why = NULL;
+    if (!hg_ws_origin_allowed(r->w->conf->allowed_origins, offer->origin))
+        return -HG_E_ORIGIN;
+    identify(r, offer, id);
+    if (id->user.n > USER_MAX)
+        return -HG_E_HTTP_SYNTAX;
+    return hg_route_check_tenant(id->tenant, r->w->conf->tenant_underscore == HG_ALLOW, why);
+}
+
+static void upgrade(struct request *r, struct hg_slice rest)
+{
+    struct hg_worker *w = r->w;
+    struct hg_conn *c = r->c;
+    struct hg_ws_offer offer;
+    struct identity id;
+    enum hg_profile profile;
+    struct hg_buf out = {0};
+    const char *why = NULL;
+    int rc = check_upgrade(r, &offer, &id, &why);
+
+    if (rc < 0) {
+        HG_INC(w->m, handshakes_refused);
+        refuse(r, rc, why);
+        return;
+    }
+    profile = profile_of(r, &offer);
+    hg_ws_accept(&out, &offer);
+    hg_conn_send_raw(&w->conns, c, hg_buf_slice(&out));
+    hg_buf_fini(&out);
+    HG_INC(w->m, handshakes);
+    c->echo = *w->conf->echo_path && hg_slice_is(r->req.path, w->conf->echo_path);
+    if (!c->echo)
+        session_open(r, &id, profile);
+    hg_conn_upgraded(&w->conns, c);
+    if (!c->echo && hg_dialect(profile)->welcome)
+        welcome(w, c);
+    hg_conn_feed_rest(&w->conns, c, rest);
+}
+
+void hg_web_gone(struct hg_worker *w, struct hg_conn *c)
+{
+    (void)w;
+    hg_atom_put(c->s.tenant);
+    hg_atom_put(c->s.user);
+    hg_atom_put(c->s.path);
+    c->s.tenant = c->s.user = c->s.path = NULL;
+}
+
+/* ---- one request after the other ---- */
+
+static void handle(struct request *r, struct hg_slice rest)
+{
+    r->head = hg_slice_is(r->req.method, "HEAD");
+    r->keep = r->req.keep_alive && r->req.content_length <= 0 && !r->req.chunked;
+    if (hg_ws_is_upgrade(&r->req))
+        upgrade(r, rest);
+    else if (r->req.content_length > MAX_BODY)
+        refuse(r, -HG_E_HTTP_BODY_TOO_BIG, NULL);
+    else
+        plain(r);
+}
+
+void hg_web_on_http(void *ctx, struct hg_conn *c)
+{
+    struct hg_worker *w = ctx;
+    struct hg_http_header headers[HG_HTTP_MAX_HEADERS];
+    struct hg_http_limits lim = {(size_t)w->conf->max_head, (unsigned)w->conf->max_headers, headers};
+
+    hg_doing_set(w, HG_DOING_HTTP);
+    while (c->state == HG_CONN_HTTP && c->in->n > 0) {
+        struct request r = {.w = w, .c = c};
+        const char *why = NULL;
+        ssize_t used = hg_http_parse(c->in->p, c->in->n, &lim, &r.req, &why);
+
+        if (used == 0)
+            return;
+        if (used < 0) {
+            refuse(&r, (int)used, why);
+            return;
+        }
+        handle(&r, hg_slice_of(c->in->p + used, c->in->n - (size_t)used));
+        if (c->state == HG_CONN_HTTP)
+            hg_buf_drop(c->in, (size_t)used);
+    }
+}
