@@ -1,0 +1,707 @@
+/* The order table, the fence, flights, resets and caps of streams, with everything around them replaced by a script. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "common/base/err.h"
+#include "common/base/macros.h"
+#include "proto/op.h"
+#include "worker/stream.h"
+
+enum { CLIENTS = 4, KEY_TENANT = 4 };
+#define KEY "demo_tasks|q1"
+
+struct hg_conn { /* the stream knows it as a pointer only */
+    struct hg_sub_list subs;
+    struct hg_buf got; /* what was sent, a line per frame */
+    bool full;
+};
+
+struct world {
+    struct hg_loop *loop;
+    struct hg_frames frames;
+    struct hg_conf conf;
+    struct hg_metrics *m;
+    struct hg_streams ss;
+    struct hg_conn c[CLIENTS];
+    bool ready;
+    uint64_t watermark;
+    struct hg_flight *flight; /* the call under way */
+    unsigned flights, interest;
+    struct hg_arena arena;
+};
+
+static bool op_ready(void *ctx)
+{
+    return ((struct world *)ctx)->ready;
+}
+static void op_interest(void *ctx, uint64_t hash, bool hold)
+{
+    (void)hash;
+    ((struct world *)ctx)->interest += hold ? 1 : (unsigned)-1;
+}
+static struct hg_lsn op_watermark(void *ctx)
+{
+    return hg_lsn(((struct world *)ctx)->watermark);
+}
+static void op_fly(void *ctx, struct hg_flight *fl)
+{
+    struct world *t = ctx;
+
+    assert_null(t->flight);
+    t->flight = fl;
+    t->flights++;
+}
+static struct hg_span op_snapshot(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence, const char *reason)
+{
+    struct world *t = ctx;
+    char text[128];
+    int n = snprintf(text, sizeof text, "snapshot %s @%llu%s%s", (const char *)reply, (unsigned long long)fence.v, reason ? " " : "",
+                     reason ? reason : "");
+    struct hg_slice part = hg_slice_of(text, (size_t)n);
+
+    (void)fl;
+    if (strcmp(reply, "huge") == 0)
+        return (struct hg_span){0};
+    return hg_frame_build(&t->frames, &t->arena, HG_WS_OP_TEXT, &part, 1);
+}
+static void op_ack(void *ctx, struct hg_sub *sub)
+{
+    (void)ctx;
+    hg_buf_adds(&sub->c->got, "ack\n");
+}
+static void op_failed(void *ctx, struct hg_sub *sub, int err, struct hg_slice text)
+{
+    (void)ctx;
+    hg_buf_addf(&sub->c->got, "error %s %.*s\n", hg_err_row(err)->name, HG_SLICE_ARG(text));
+}
+static bool op_can_take(void *ctx, const struct hg_conn *c)
+{
+    (void)ctx;
+    return !c->full;
+}
+static void op_send(void *ctx, struct hg_conn *c, struct hg_span s)
+{
+    (void)ctx;
+    hg_buf_add_slice(&c->got, hg_frame_payload(s));
+    hg_buf_addc(&c->got, '\n');
+}
+static struct hg_sub_list *op_subs_of(void *ctx, struct hg_conn *c)
+{
+    (void)ctx;
+    return &c->subs;
+}
+
+static const struct hg_stream_ops ops = {
+    .ready = op_ready,
+    .interest = op_interest,
+    .walk = op_watermark,
+    .watermark = op_watermark,
+    .fly = op_fly,
+    .snapshot = op_snapshot,
+    .ack = op_ack,
+    .failed = op_failed,
+    .can_take = op_can_take,
+    .send = op_send,
+    .subs_of = op_subs_of,
+};
+
+static int setup(void **state)
+{
+    struct world *t = hg_calloc(1, sizeof *t);
+
+    t->loop = hg_loop_new();
+    t->m = hg_calloc(1, sizeof *t->m);
+    t->ready = true;
+    t->conf = (struct hg_conf){.interest_linger = 0, .attach_timeout = 30 * HG_MS, .held_records = 8, .held_bytes = 1 << 20, .history_records = 4,
+                               .history_bytes = 1 << 20, .history_budget = 1 << 20, .out_soft = 1000, .out_frames = 3};
+    t->ss = (struct hg_streams){.loop = t->loop, .frames = &t->frames, .conf = &t->conf, .m = t->m, .ops = &ops, .ctx = t};
+    hg_streams_init(&t->ss);
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *t = *state;
+
+    hg_streams_fini(&t->ss);
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_null(t->c[i].subs.first);
+        hg_buf_fini(&t->c[i].got);
+    }
+    hg_arena_fini(&t->frames, &t->arena);
+    assert_int_equal(t->frames.live_bytes, 0); /* every frame was given back */
+    assert_int_equal(t->interest, 0);
+    hg_loop_free(t->loop);
+    free(t->m);
+    free(t);
+    return 0;
+}
+
+static void turn_until_flight(struct world *t)
+{
+    for (int i = 0; i < 1000 && !t->flight; i++)
+        hg_loop_turn(t->loop, 10);
+    assert_non_null(t->flight);
+}
+
+static void subscribe_with(struct world *t, int i, struct hg_sub_spec spec)
+{
+    spec.c = &t->c[i];
+    spec.key = HG_SLICE_LIT(KEY);
+    spec.tenant = HG_SLICE_LIT("demo");
+    spec.table = HG_SLICE_LIT("tasks");
+    spec.hash_id = HG_SLICE_LIT("q1");
+    hg_sub_open(&t->ss, &spec);
+}
+
+static void subscribe(struct world *t, int i)
+{
+    subscribe_with(t, i, (struct hg_sub_spec){0});
+}
+
+static void diff(struct world *t, uint64_t lsn, const char *value)
+{
+    static int64_t offset;
+    struct hg_stream_rec rec = {{0, offset++}, hg_lsn(lsn), hg_slice_str(value)};
+
+    t->watermark = HG_MAX(t->watermark, lsn);
+    hg_stream_diff(&t->ss, HG_SLICE_LIT(KEY), &rec);
+}
+
+static void land_full(struct world *t, struct hg_landing l)
+{
+    struct hg_flight *fl = t->flight;
+
+    assert_non_null(fl);
+    t->flight = NULL;
+    hg_stream_landed(&t->ss, fl, &l);
+}
+
+static void land(struct world *t, uint64_t s)
+{
+    land_full(t, (struct hg_landing){.s = hg_lsn(s), .reply = "rows"});
+}
+
+static void expect(struct world *t, int i, const char *want)
+{
+    struct hg_buf *b = &t->c[i].got;
+
+    hg_buf_addc(b, 0);
+    assert_string_equal(b->p, want);
+    hg_buf_reset(b);
+}
+
+static void live(struct world *t, int i)
+{
+    subscribe(t, i);
+    land(t, 0);
+    hg_buf_reset(&t->c[i].got);
+}
+
+static void ack_snapshot_held_live(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 5;
+    subscribe(t, 0);
+    diff(t, 6, "six");
+    expect(t, 0, "ack\n");
+    land(t, 0);
+    diff(t, 7, "seven");
+    expect(t, 0, "snapshot rows @5\nsix\nseven\n");
+}
+
+static void held_diffs_come_sorted(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    diff(t, 9, "nine");
+    diff(t, 7, "seven");
+    diff(t, 8, "eight");
+    diff(t, 7, "seven again, other bytes");
+    land(t, 0);
+    expect(t, 0, "ack\nsnapshot rows @0\nseven\nseven again, other bytes\neight\nnine\n");
+}
+
+static void fence_of_the_reply_drops_what_it_holds(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    diff(t, 3, "three");
+    diff(t, 4, "four");
+    diff(t, 5, "five");
+    land(t, 4);
+    expect(t, 0, "ack\nsnapshot rows @4\nfive\n");
+}
+
+static void reply_below_the_floor_flies_again(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 10;
+    subscribe(t, 0);
+    diff(t, 11, "eleven");
+    land(t, 9);
+    turn_until_flight(t);
+    land(t, 10);
+    expect(t, 0, "ack\nsnapshot rows @10\neleven\n");
+    assert_int_equal(t->flights, 2);
+}
+
+static void reply_that_stays_below_fails(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 10;
+    subscribe(t, 0);
+    for (int i = 0; i < 9; i++) {
+        land(t, 9);
+        turn_until_flight(t);
+    }
+    land(t, 9);
+    expect(t, 0, "ack\nerror SNAPSHOT_FAILED the snapshot stays behind the changes already known\n");
+    assert_null(t->c[0].subs.first);
+}
+
+static void second_subscriber_joins_the_flight(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    diff(t, 1, "one");
+    subscribe_with(t, 1, (struct hg_sub_spec){.resume = hg_lsn(50)});
+    land(t, 0);
+    expect(t, 0, "ack\nsnapshot rows @0\none\n");
+    expect(t, 1, "ack\nsnapshot rows @0\none\n"); /* its flight was asked for before it came: resume can't raise the fence */
+    assert_int_equal(t->flights, 1);
+}
+
+static void resume_raises_the_fence_of_an_own_flight(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_with(t, 0, (struct hg_sub_spec){.resume = hg_lsn(2)});
+    diff(t, 1, "one");
+    diff(t, 2, "two");
+    diff(t, 3, "three");
+    land(t, 0);
+    expect(t, 0, "ack\nsnapshot rows @2\nthree\n");
+}
+
+static void equal_lsn_is_handed_on_unless_equal_bytes(void **state)
+{
+    struct world *t = *state;
+
+    live(t, 0);
+    diff(t, 5, "x=1");
+    diff(t, 5, "x=2");
+    diff(t, 5, "x=1");
+    diff(t, 5, "x=1");
+    expect(t, 0, "x=1\nx=2\nx=1\n");
+    assert_int_equal(HG_GET(t->m, records_replayed), 1);
+}
+
+static void lower_lsn_with_known_bytes_is_a_replay(void **state)
+{
+    struct world *t = *state;
+
+    live(t, 0);
+    diff(t, 5, "five");
+    diff(t, 6, "six");
+    diff(t, 5, "five");
+    expect(t, 0, "five\nsix\n");
+    assert_int_equal(HG_GET(t->m, records_replayed), 1);
+    assert_int_equal(HG_GET(t->m, streams_reset), 0);
+}
+
+static void disorder_resets_with_a_further_snapshot(void **state)
+{
+    struct world *t = *state;
+
+    live(t, 0);
+    diff(t, 5, "five");
+    diff(t, 7, "seven");
+    diff(t, 6, "six");
+    turn_until_flight(t);
+    diff(t, 8, "eight");
+    land(t, 0);
+    expect(t, 0, "five\nseven\nsnapshot rows @7 reset\neight\n");
+    assert_int_equal(HG_GET(t->m, records_disorder), 1);
+}
+
+static void disorder_is_overflow_in_old_profiles(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_with(t, 0, (struct hg_sub_spec){.whole_session = true});
+    land(t, 0);
+    diff(t, 7, "seven");
+    diff(t, 6, "six");
+    diff(t, 8, "eight");
+    expect(t, 0, "ack\nsnapshot rows @0\nseven\nerror OVERFLOW \n");
+    assert_null(t->c[0].subs.first);
+}
+
+static void below_every_fence_is_old(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_with(t, 0, (struct hg_sub_spec){.resume = hg_lsn(9)});
+    land(t, 0);
+    diff(t, 10, "ten");
+    diff(t, 8, "eight");
+    expect(t, 0, "ack\nsnapshot rows @9\nten\n");
+    assert_int_equal(HG_GET(t->m, records_old), 1);
+}
+
+static void hole_during_a_flight_voids_its_reply(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    diff(t, 5, "five");
+    hg_streams_reset(&t->ss, NULL, "hole");
+    land(t, 0); /* asked before the hole: useless */
+    expect(t, 0, "ack\n");
+    turn_until_flight(t);
+    land(t, 0);
+    expect(t, 0, "snapshot rows @5\n");
+}
+
+static void hole_spares_a_reply_above_the_new_floor(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    diff(t, 5, "five");
+    hg_streams_reset(&t->ss, NULL, "hole");
+    land(t, 5);
+    expect(t, 0, "ack\nsnapshot rows @5\n");
+    assert_int_equal(t->flights, 1);
+}
+
+static void resubscribe_is_a_new_generation(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    subscribe(t, 0);
+    land(t, 0);
+    if (t->flight) /* the first flight had nobody left; the second is its own */
+        land(t, 0);
+    diff(t, 1, "one");
+    expect(t, 0, "ack\nack\nsnapshot rows @0\none\n");
+}
+
+static void unsubscribe_during_a_flight_sends_nothing(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    diff(t, 1, "one");
+    hg_sub_close(&t->ss, t->c[0].subs.first);
+    land(t, 0);
+    expect(t, 0, "ack\n");
+}
+
+static void failed_snapshot_removes_the_subscription(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    land_full(t, (struct hg_landing){.err = -HG_E_RPC_REPLY, .text = HG_SLICE_LIT("no such table")});
+    diff(t, 1, "one");
+    expect(t, 0, "ack\nerror SNAPSHOT_FAILED no such table\n");
+    assert_null(t->c[0].subs.first);
+}
+
+static void timeout_flies_once_more(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    land_full(t, (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
+    turn_until_flight(t);
+    land_full(t, (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
+    expect(t, 0, "ack\nerror SNAPSHOT_FAILED rpc timeout\n");
+}
+
+static void too_large_a_snapshot_fails_its_subscription_only(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    land_full(t, (struct hg_landing){.reply = "huge"});
+    expect(t, 0, "ack\nerror SNAPSHOT_FAILED too large\n");
+}
+
+static void no_ack_before_positions_are_known(void **state)
+{
+    struct world *t = *state;
+
+    t->ready = false;
+    subscribe(t, 0);
+    expect(t, 0, "");
+    t->ready = true;
+    turn_until_flight(t);
+    expect(t, 0, "ack\n");
+    land(t, 0);
+}
+
+static void positions_never_known_fails(void **state)
+{
+    struct world *t = *state;
+
+    t->ready = false;
+    subscribe(t, 0);
+    for (int i = 0; i < 1000 && t->c[0].got.n == 0; i++)
+        hg_loop_turn(t->loop, 10);
+    expect(t, 0, "error SNAPSHOT_FAILED Kafka's positions are not known yet\n");
+}
+
+static void lagging_reader_is_pulled_in_order(void **state)
+{
+    struct world *t = *state;
+
+    live(t, 0);
+    live(t, 1);
+    t->c[0].full = true;
+    diff(t, 1, "one");
+    diff(t, 2, "two");
+    expect(t, 1, "one\ntwo\n");
+    expect(t, 0, "");
+    t->c[0].full = false;
+    hg_stream_writable(&t->ss, &t->c[0]);
+    diff(t, 3, "three");
+    expect(t, 0, "one\ntwo\nthree\n");
+    expect(t, 1, "three\n");
+}
+
+static void who_falls_out_of_the_log_overflows(void **state)
+{
+    struct world *t = *state;
+
+    live(t, 0);
+    live(t, 1);
+    t->c[0].full = true;
+    for (uint64_t i = 1; i <= 8; i++)
+        diff(t, i, "d");
+    expect(t, 0, "");
+    diff(t, 9, "d"); /* held_records is 8 */
+    expect(t, 0, "error OVERFLOW \n");
+    expect(t, 1, "d\nd\nd\nd\nd\nd\nd\nd\nd\n");
+    assert_null(t->c[0].subs.first);
+}
+
+static void stalled_reader_overflows_by_bytes(void **state)
+{
+    struct world *t = *state;
+    char big[600];
+
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    live(t, 0);
+    t->c[0].full = true;
+    diff(t, 1, big);
+    hg_stream_stalled(&t->ss, &t->c[0], 0);
+    expect(t, 0, "");
+    diff(t, 2, big);
+    hg_stream_stalled(&t->ss, &t->c[0], 0);
+    expect(t, 0, "error OVERFLOW \n");
+}
+
+static void held_overflow_flies_once_more_then_overflows(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    for (uint64_t i = 1; i <= 9; i++)
+        diff(t, i, "d");
+    land(t, 0);
+    turn_until_flight(t);
+    for (uint64_t i = 10; i <= 19; i++)
+        diff(t, i, "d");
+    land(t, 0);
+    expect(t, 0, "ack\nerror OVERFLOW \n");
+}
+
+static void trimmed_history_still_takes_an_equal_lsn(void **state)
+{
+    struct world *t = *state;
+
+    t->conf.history_records = 0;
+    live(t, 0);
+    diff(t, 5, "x=1");
+    diff(t, 6, "y=1");
+    diff(t, 6, "y=2");
+    diff(t, 5, "x=1"); /* older than what is remembered */
+    expect(t, 0, "x=1\ny=1\ny=2\n");
+    assert_int_equal(HG_GET(t->m, records_old), 1);
+}
+
+static void row_events_wait_for_the_snapshot(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    hg_stream_row(&t->ss, HG_SLICE_LIT(KEY), HG_SLICE_LIT("row 1"));
+    expect(t, 0, "ack\n");
+    land(t, 0);
+    hg_stream_row(&t->ss, HG_SLICE_LIT(KEY), HG_SLICE_LIT("row 2"));
+    expect(t, 0, "snapshot rows @0\nrow 1\nrow 2\n");
+}
+
+static void tagged_and_raw_share_a_stream(void **state)
+{
+    struct world *t = *state;
+    const unsigned char *p;
+
+    live(t, 0);
+    subscribe_with(t, 1, (struct hg_sub_spec){.enc = HG_DIFF_TAGGED});
+    land(t, 0);
+    hg_buf_reset(&t->c[1].got);
+    diff(t, 0x0102, "v");
+    expect(t, 0, "v\n");
+    p = (const unsigned char *)t->c[1].got.p;
+    assert_int_equal(t->c[1].got.n, HG_OP_TAG_SIZE + 2);
+    assert_int_equal(p[0], 1);                               /* version */
+    assert_int_equal(p[14] << 8 | p[15], 0x0102);            /* LSN, big-endian, at 8 */
+    assert_int_equal(p[HG_OP_TAG_SIZE], 'v');
+}
+
+static void late_diff_of_v3_is_base64(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_with(t, 0, (struct hg_sub_spec){.late_b64 = true, .whole_session = true});
+    land(t, 0);
+    hg_buf_reset(&t->c[0].got);
+    t->c[0].full = true;
+    diff(t, 1, "one");
+    t->c[0].full = false;
+    hg_stream_writable(&t->ss, &t->c[0]);
+    diff(t, 2, "two");
+    expect(t, 0, "{\"op\":\"diffB64\",\"hashId\":\"q1\",\"b64\":\"b25l\"}\ntwo\n");
+}
+
+enum { ROUNDS = 20000 };
+
+/* Number of the first record above fence. */
+static int first_above(const uint64_t *lsns, int n, uint64_t fence)
+{
+    int i = 0;
+
+    while (i < n && lsns[i] <= fence)
+        i++;
+    return i;
+}
+
+/* Random records and subscriptions against a model: each subscription gets the log's records above its fence, each once, none
+ * left out. */
+static void random_schedules_keep_the_promise(void **state)
+{
+    static uint64_t lsns[ROUNDS]; /* of all records, in order */
+    struct world *t = *state;
+    uint64_t lsn = 0;
+    int n = 0, seen = 0;
+
+    srand(1);
+    t->conf.held_records = t->conf.history_records = 100000;
+    for (int round = 0; round < ROUNDS; round++) {
+        int i = rand() % CLIENTS;
+        char v[32];
+
+        switch (rand() % 8) {
+        case 0:
+            if (!t->c[i].subs.first)
+                subscribe(t, i);
+            break;
+        case 1:
+            if (t->c[i].subs.first)
+                hg_sub_close(&t->ss, t->c[i].subs.first);
+            break;
+        case 2:
+            if (t->flight)
+                land(t, rand() % 2 ? t->watermark : 0);
+            break;
+        case 3:
+            t->c[i].full = !t->c[i].full;
+            if (!t->c[i].full)
+                hg_stream_writable(&t->ss, &t->c[i]);
+            break;
+        case 4:
+            if (rand() % 50 == 0)
+                hg_streams_reset(&t->ss, NULL, "hole");
+            hg_loop_turn(t->loop, 0);
+            break;
+        default:
+            lsn += (uint64_t)rand() % 2;
+            snprintf(v, sizeof v, "%llu.%d", (unsigned long long)HG_MAX(lsn, 1), n);
+            lsns[n++] = HG_MAX(lsn, 1);
+            diff(t, HG_MAX(lsn, 1), v);
+        }
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        char *line, *save = NULL;
+        unsigned long long fence, at;
+        int next = -1, seq; /* next: number of the record that must come next */
+
+        hg_buf_addc(&t->c[i].got, 0);
+        for (line = strtok_r(t->c[i].got.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+            if (sscanf(line, "snapshot rows @%llu", &fence) == 1)
+                next = first_above(lsns, n, fence);
+            else if (sscanf(line, "%llu.%d", &at, &seq) == 2) {
+                assert_int_equal(seq, next);
+                next++;
+                seen++;
+            }
+        }
+    }
+    assert_true(seen > ROUNDS / 4);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(ack_snapshot_held_live),
+        T(held_diffs_come_sorted),
+        T(fence_of_the_reply_drops_what_it_holds),
+        T(reply_below_the_floor_flies_again),
+        T(reply_that_stays_below_fails),
+        T(second_subscriber_joins_the_flight),
+        T(resume_raises_the_fence_of_an_own_flight),
+        T(equal_lsn_is_handed_on_unless_equal_bytes),
+        T(lower_lsn_with_known_bytes_is_a_replay),
+        T(disorder_resets_with_a_further_snapshot),
+        T(disorder_is_overflow_in_old_profiles),
+        T(below_every_fence_is_old),
+        T(hole_during_a_flight_voids_its_reply),
+        T(hole_spares_a_reply_above_the_new_floor),
+        T(resubscribe_is_a_new_generation),
+        T(unsubscribe_during_a_flight_sends_nothing),
+        T(failed_snapshot_removes_the_subscription),
+        T(timeout_flies_once_more),
+        T(too_large_a_snapshot_fails_its_subscription_only),
+        T(no_ack_before_positions_are_known),
+        T(positions_never_known_fails),
+        T(lagging_reader_is_pulled_in_order),
+        T(who_falls_out_of_the_log_overflows),
+        T(stalled_reader_overflows_by_bytes),
+        T(held_overflow_flies_once_more_then_overflows),
+        T(trimmed_history_still_takes_an_equal_lsn),
+        T(row_events_wait_for_the_snapshot),
+        T(tagged_and_raw_share_a_stream),
+        T(late_diff_of_v3_is_base64),
+        T(random_schedules_keep_the_promise),
+    };
+    return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
+}
