@@ -22,6 +22,9 @@ enum {
     HG_QUERY_WHY_MAX = 256,
     HG_QUERY_MAX_DEPTH = 32,
     HG_QUERY_MAX_NODES = 4096,
+    HG_QUERY_MAX_JSON = 1 << 20,
+    HG_QUERY_MAX_FB =
+        1 << 16, /* small: a vector that stands behind many filters is verified as often */
     HG_QUERY_DEFAULT_LIMIT = 50
 };
 

@@ -19,7 +19,7 @@
 #define HG_MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Prints "BUG file:line: expr" to stderr and aborts. Stays in release builds. */
-_Noreturn void hg_bug(const char *file, int line, const char *expr);
+void hg_bug(const char *file, int line, const char *expr) __attribute__((noreturn));
 #define HG_BUG_ON(cond)                                                                            \
     do {                                                                                           \
         if (HG_UNLIKELY(cond))                                                                     \

@@ -1,0 +1,375 @@
+/*
+ * The only C++ of the project: FlatBuffers of others, verified and read by the official headers. No
+ * exceptions, no RTTI, nothing of libstdc++ at link time. Everything here is called from C by
+ * sqlrpc.h and query_tree.h.
+ */
+#include "sql_protocol_generated.h"
+
+#include "proto/query_tree.h"
+
+namespace
+{
+
+using SqlSchema::FilterValue;
+
+enum { MAX_FB_DEPTH = 80 }; /* a filter nests a table per level; 32 levels are allowed */
+
+hg_slice text_of(const flatbuffers::String *s)
+{
+    return s ? hg_slice_of(s->c_str(), s->size()) : HG_SLICE_NONE;
+}
+
+hg_slice text_or_empty(const flatbuffers::String *s)
+{
+    return s ? text_of(s) : hg_slice_of("", 0);
+}
+
+template <typename V> size_t size_of(const V *v)
+{
+    return v ? v->size() : 0;
+}
+
+/* ---- values ---- */
+
+/* Where values go, and how many list elements may still come: one vector can stand behind a
+ * thousand filters. */
+struct room {
+    hg_pool *pool;
+    size_t items;
+};
+
+template <typename V> bool new_list(room *to, hg_value *out, hg_value_kind kind, const V *values)
+{
+    size_t n = size_of(values);
+    if (n > to->items)
+        return false;
+    to->items -= n;
+    out->kind = kind;
+    out->n = n;
+    out->list = n ? static_cast<hg_value_item *>(hg_pool_get(to->pool, n * sizeof(hg_value_item)))
+                  : nullptr;
+    return true;
+}
+
+void put_item(hg_value_item *item, const flatbuffers::String *s)
+{
+    item->text = text_or_empty(s);
+}
+void put_item(hg_value_item *item, int64_t v)
+{
+    item->integer = v;
+}
+void put_item(hg_value_item *item, double v)
+{
+    item->number = v;
+}
+void put_item(hg_value_item *item, uint8_t v)
+{
+    item->flag = v != 0;
+}
+
+template <typename V> bool read_list(room *to, hg_value *out, hg_value_kind kind, const V *values)
+{
+    if (!new_list(to, out, kind, values))
+        return false;
+    for (size_t i = 0; i < out->n; i++)
+        put_item(&out->list[i], values->Get(static_cast<flatbuffers::uoffset_t>(i)));
+    return true;
+}
+
+bool read_timestamp(const SqlSchema::TimestampValue *t, hg_value *out)
+{
+    out->one.integer = t->epoch();
+    out->unit = t->unit();
+    return out->unit < HG_UNITS;
+}
+
+/* False: a kind or unit this schema does not know, or too many elements. A kind without its table
+ * is null. */
+bool read_value(FilterValue type, const void *table, room *to, hg_value *out)
+{
+    out->kind = HG_VALUE_NULL;
+    if (type > SqlSchema::FilterValue_MAX)
+        return false;
+    if (!table || type == SqlSchema::FilterValue_NONE)
+        return true;
+    out->kind = static_cast<hg_value_kind>(type);
+    switch (type) {
+    case SqlSchema::FilterValue_StringValue:
+        out->one.text = text_or_empty(static_cast<const SqlSchema::StringValue *>(table)->value());
+        return true;
+    case SqlSchema::FilterValue_NumberValue:
+        out->one.number = static_cast<const SqlSchema::NumberValue *>(table)->value();
+        return true;
+    case SqlSchema::FilterValue_BoolValue:
+        out->one.flag = static_cast<const SqlSchema::BoolValue *>(table)->value();
+        return true;
+    case SqlSchema::FilterValue_Int64Value:
+        out->one.integer = static_cast<const SqlSchema::Int64Value *>(table)->value();
+        return true;
+    case SqlSchema::FilterValue_TimestampValue:
+        return read_timestamp(static_cast<const SqlSchema::TimestampValue *>(table), out);
+    case SqlSchema::FilterValue_StringList:
+        return read_list(to, out, HG_VALUE_STRINGS,
+                         static_cast<const SqlSchema::StringList *>(table)->values());
+    case SqlSchema::FilterValue_Int64List:
+        return read_list(to, out, HG_VALUE_INT64S,
+                         static_cast<const SqlSchema::Int64List *>(table)->values());
+    case SqlSchema::FilterValue_Float64List:
+        return read_list(to, out, HG_VALUE_NUMBERS,
+                         static_cast<const SqlSchema::Float64List *>(table)->values());
+    case SqlSchema::FilterValue_BoolList:
+        return read_list(to, out, HG_VALUE_BOOLS,
+                         static_cast<const SqlSchema::BoolList *>(table)->values());
+    default: /* NullValue */
+        return true;
+    }
+}
+
+/* ---- queries ---- */
+
+struct reader {
+    hg_query *q;
+    hg_query_path path;
+    char *why;
+    unsigned nodes;
+    room to;
+};
+
+int read_wrapper(reader *r, const SqlSchema::BasicSqlDataFilterWrapper *w, hg_filter *out,
+                 unsigned depth);
+
+int read_basic(reader *r, const SqlSchema::BasicSqlDataFilter *f, hg_filter *out)
+{
+    out->field = text_or_empty(f->field_name());
+    out->op = f->filter_type();
+    if (out->op >= HG_QUERY_OPS)
+        return hg_query_fault(&r->path, r->why, "unknown filter_type %u", out->op);
+    if (!read_value(f->value_type(), f->value(), &r->to, &out->value))
+        return hg_query_fault(&r->path, r->why, "unknown kind of value");
+    const SqlSchema::SqlFilterModifier *m = f->modifier();
+    out->has_modifier = m != nullptr;
+    if (!m)
+        return 0;
+    out->distinct = m->distinct();
+    out->case_insensitive = m->case_insensitive();
+    out->nulls = m->nulls_order();
+    return out->nulls < HG_NULLS
+               ? 0
+               : hg_query_fault(&r->path, r->why, "unknown nulls_order %u", out->nulls);
+}
+
+int read_child(reader *r, uint8_t type, const void *table, hg_filter *out, unsigned depth)
+{
+    if (++r->nodes > HG_QUERY_MAX_NODES)
+        return hg_query_fault(&r->path, r->why, "more than %d filters", HG_QUERY_MAX_NODES);
+    if (table && type == SqlSchema::BasicSqlDataFilterUnion_BasicSqlDataFilterWrapper)
+        return read_wrapper(r, static_cast<const SqlSchema::BasicSqlDataFilterWrapper *>(table),
+                            out, depth + 1);
+    if (table && type == SqlSchema::BasicSqlDataFilterUnion_BasicSqlDataFilter)
+        return read_basic(r, static_cast<const SqlSchema::BasicSqlDataFilter *>(table), out);
+    return hg_query_fault(&r->path, r->why, "neither a filter nor a wrapper");
+}
+
+int read_wrapper(reader *r, const SqlSchema::BasicSqlDataFilterWrapper *w, hg_filter *out,
+                 unsigned depth)
+{
+    size_t mark = hg_query_enter(&r->path, "filters");
+    if (depth > HG_QUERY_MAX_DEPTH)
+        return hg_query_fault(&r->path, r->why, "nested deeper than %d", HG_QUERY_MAX_DEPTH);
+    if (w->filter_wrapper_type() > SqlSchema::SQLFilterWrapperType_MAX ||
+        size_of(w->filters_type()) != size_of(w->filters()))
+        return hg_query_fault(&r->path, r->why, "malformed wrapper");
+    out->is_wrapper = true;
+    out->all = w->filter_wrapper_type() == SqlSchema::SQLFilterWrapperType_and_;
+    out->nkids = size_of(w->filters());
+    if (r->nodes + out->nkids > HG_QUERY_MAX_NODES)
+        return hg_query_fault(&r->path, r->why, "more than %d filters", HG_QUERY_MAX_NODES);
+    if (out->nkids > 0)
+        out->kids =
+            static_cast<hg_filter *>(hg_pool_get(&r->q->pool, out->nkids * sizeof(hg_filter)));
+    for (size_t i = 0; i < out->nkids; i++) {
+        size_t at = hg_query_enter_at(&r->path, i);
+        auto k = static_cast<flatbuffers::uoffset_t>(i);
+        int rc = read_child(r, w->filters_type()->Get(k), w->filters()->GetAs<void>(k),
+                            &out->kids[i], depth);
+        if (rc < 0)
+            return rc;
+        hg_query_leave(&r->path, at);
+    }
+    hg_query_leave(&r->path, mark);
+    return 0;
+}
+
+int read_order(reader *r,
+               const flatbuffers::Vector<flatbuffers::Offset<SqlSchema::OrderKeySpec>> *v)
+{
+    hg_query *q = r->q;
+    size_t n = size_of(v);
+    size_t mark = hg_query_enter(&r->path, "order");
+    if (n > HG_QUERY_MAX_NODES)
+        return hg_query_fault(&r->path, r->why, "too many");
+    q->order = n ? static_cast<hg_order *>(hg_pool_get(&q->pool, n * sizeof(hg_order))) : nullptr;
+    for (; q->norder < n; q->norder++) {
+        auto e = v->Get(static_cast<flatbuffers::uoffset_t>(q->norder));
+        if (e->sort() > SqlSchema::OrderSort_MAX)
+            return hg_query_fault(&r->path, r->why, "unknown sort %u",
+                                  static_cast<unsigned>(e->sort()));
+        q->order[q->norder] = hg_order{text_or_empty(e->field()), e->sort(), e->is_pk()};
+    }
+    hg_query_leave(&r->path, mark);
+    return 0;
+}
+
+int read_cursor(reader *r,
+                const flatbuffers::Vector<flatbuffers::Offset<SqlSchema::CursorEntry>> *v)
+{
+    hg_query *q = r->q;
+    size_t n = size_of(v);
+    size_t mark = hg_query_enter(&r->path, "cursor");
+    if (n > HG_QUERY_MAX_NODES)
+        return hg_query_fault(&r->path, r->why, "too many");
+    q->cursor =
+        n ? static_cast<hg_cursor *>(hg_pool_get(&q->pool, n * sizeof(hg_cursor))) : nullptr;
+    for (; q->ncursor < n; q->ncursor++) {
+        auto e = v->Get(static_cast<flatbuffers::uoffset_t>(q->ncursor));
+        q->cursor[q->ncursor].field = text_or_empty(e->field());
+        if (!read_value(e->value_type(), e->value(), &r->to, &q->cursor[q->ncursor].value))
+            return hg_query_fault(&r->path, r->why, "unknown kind of value");
+    }
+    hg_query_leave(&r->path, mark);
+    return 0;
+}
+
+int read_query(reader *r, const SqlSchema::StreamingSqlDataFilter *s)
+{
+    hg_query *q = r->q;
+    q->hash = text_or_empty(s->hash());
+    q->schema_version = s->schema_version();
+    q->has_limit = true;
+    q->limit = s->limit();
+    if (s->wrapper()) {
+        size_t mark = hg_query_enter(&r->path, "wrapper");
+        q->wrapper = static_cast<hg_filter *>(hg_pool_get(&q->pool, sizeof(hg_filter)));
+        int rc = read_wrapper(r, s->wrapper(), q->wrapper, 1);
+        if (rc < 0)
+            return rc;
+        hg_query_leave(&r->path, mark);
+    }
+    int rc = read_order(r, s->order());
+    return rc < 0 ? rc : read_cursor(r, s->cursor());
+}
+
+template <typename T> const T *verified_root(const void *bytes, size_t n)
+{
+    auto p = static_cast<const uint8_t *>(bytes);
+    /* A table takes 8 bytes with the reference to it; more tables than that is one table met again
+     * and again. */
+    flatbuffers::Verifier v(p, n, MAX_FB_DEPTH, static_cast<flatbuffers::uoffset_t>(n / 8 + 16));
+    return v.VerifyBuffer<T>(nullptr) ? flatbuffers::GetRoot<T>(p) : nullptr;
+}
+
+/* ---- replies ---- */
+
+const SqlRpc::ResponseEnvelope *envelope(const hg_sqlrpc_reply *r)
+{
+    return static_cast<const SqlRpc::ResponseEnvelope *>(r->root);
+}
+
+using strings = flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>;
+
+const strings *rows_of(const hg_sqlrpc_reply *r)
+{
+    if (r->kind == HG_SQLRPC_ROWS)
+        return envelope(r)->data_as_RowsJson()->rows();
+    return r->kind == HG_SQLRPC_ROWS_CURSOR ? envelope(r)->data_as_RowsWithCursor()->rows()
+                                            : nullptr;
+}
+
+const SqlSchema::DataHelperAggregation *agg_of(const hg_sqlrpc_reply *r)
+{
+    return r->kind == HG_SQLRPC_AGG ? envelope(r)->data_as_AggRes()->agg() : nullptr;
+}
+
+bool read_reply(const SqlRpc::ResponseEnvelope *e, hg_sqlrpc_reply *r)
+{
+    if (!e || e->data_type() > SqlRpc::RpcResponse_MAX)
+        return false;
+    r->root = e;
+    r->correlation_id = text_of(e->correlation_id());
+    r->ok = e->ok();
+    r->error_code = e->error_code();
+    r->error_message = text_of(e->error_message());
+    r->kind = e->data() ? static_cast<hg_sqlrpc_kind>(e->data_type()) : HG_SQLRPC_NO_DATA;
+    r->nrows = static_cast<uint32_t>(size_of(rows_of(r)));
+    if (r->kind == HG_SQLRPC_ROW)
+        r->nrows = text_of(e->data_as_RowJson()->row()).n > 0;
+    if (r->kind == HG_SQLRPC_BOOL)
+        r->value = e->data_as_BoolRes()->value();
+    return true;
+}
+
+} // namespace
+
+extern "C" {
+
+int hg_query_read_fb(const void *bytes, size_t n, hg_query *q, char why[HG_QUERY_WHY_MAX])
+{
+    reader r = {};
+    r.q = q;
+    r.why = why;
+    r.to = room{&q->pool, n};
+    r.path.text[0] = '$';
+    r.path.n = 1;
+    auto s = verified_root<SqlSchema::StreamingSqlDataFilter>(bytes, n);
+    return s ? read_query(&r, s) : hg_query_fault(&r.path, why, "not a StreamingSqlDataFilter");
+}
+
+bool hg_fb_read_reply(const void *bytes, size_t n, hg_sqlrpc_reply *r)
+{
+    return read_reply(verified_root<SqlRpc::ResponseEnvelope>(bytes, n), r);
+}
+
+hg_slice hg_sqlrpc_row(const hg_sqlrpc_reply *r, uint32_t i)
+{
+    if (r->kind == HG_SQLRPC_ROW)
+        return text_of(envelope(r)->data_as_RowJson()->row());
+    return text_or_empty(rows_of(r)->Get(i));
+}
+
+bool hg_sqlrpc_cursor_at(const hg_sqlrpc_reply *r, uint32_t i, hg_cursor *c, hg_pool *pool)
+{
+    if (r->kind != HG_SQLRPC_ROWS_CURSOR)
+        return false;
+    auto v = envelope(r)->data_as_RowsWithCursor()->cursor();
+    if (i >= size_of(v))
+        return false;
+    *c = hg_cursor();
+    c->field = text_or_empty(v->Get(i)->field());
+    room to = {pool, SIZE_MAX};
+    if (!read_value(v->Get(i)->value_type(), v->Get(i)->value(), &to, &c->value))
+        c->value.kind = HG_VALUE_NULL;
+    return true;
+}
+
+uint32_t hg_sqlrpc_agg_count(const hg_sqlrpc_reply *r)
+{
+    return agg_of(r) ? agg_of(r)->count() : 0;
+}
+
+bool hg_sqlrpc_agg_at(const hg_sqlrpc_reply *r, unsigned map, uint32_t i, hg_slice *key,
+                      hg_slice *value)
+{
+    auto a = agg_of(r);
+    if (!a)
+        return false;
+    const flatbuffers::Vector<flatbuffers::Offset<SqlSchema::KeyValuePair>> *const maps[] = {
+        a->sum_values(), a->avg_values(), a->minimum_values(), a->maximum_values()};
+    if (i >= size_of(maps[map]))
+        return false;
+    *key = text_or_empty(maps[map]->Get(i)->key());
+    *value = text_or_empty(maps[map]->Get(i)->value());
+    return true;
+}
+
+} // extern "C"
