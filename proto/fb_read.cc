@@ -3,6 +3,10 @@
  * exceptions, no RTTI, nothing of libstdc++ at link time. Everything here is called from C by
  * sqlrpc.h and query_tree.h.
  */
+extern "C" {
+#include "common/base/macros.h"
+}
+#define FLATBUFFERS_ASSERT(x) HG_BUG_ON(!(x))
 #include "sql_protocol_generated.h"
 
 #include "proto/query_tree.h"
