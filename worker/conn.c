@@ -867,13 +867,11 @@ int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer)
     struct hg_conn *c;
 
     if (cs->conf->max_connections > 0 && cs->count >= (uint64_t)cs->conf->max_connections) {
-        close(fd);
         HG_ERR_INC(cs->m, HG_E_CONN_LIMIT);
         return -HG_E_CONN_LIMIT;
     }
     c = place(cs);
     if (hg_loop_add(cs->loop, cs->kind, fd, c->index, c->gen & 0xffffff, HG_IN | HG_OUT | HG_ET) < 0) {
-        close(fd);
         cs->count++;
         free_place(cs, c);
         return -HG_E_SYS;

@@ -110,7 +110,7 @@ struct hg_conns {
 void hg_conns_init(struct hg_conns *cs, const struct hg_conn_events *ev);
 void hg_conns_fini(struct hg_conns *cs); /* drops every connection */
 
-/* Takes the fd. -HG_E_CONN_LIMIT or -HG_E_SYS: the fd was closed. */
+/* Takes the fd when it returns 0. -HG_E_CONN_LIMIT, -HG_E_SYS: the fd is still the caller's. */
 int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer) HG_MUST_CHECK;
 void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c); /* HTTP -> OPEN; hg_conn_feed_rest must follow */
 void hg_conn_feed_rest(struct hg_conns *cs, struct hg_conn *c, struct hg_slice rest); /* frames behind the request; frees c->in */

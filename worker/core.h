@@ -67,6 +67,7 @@ struct hg_worker {
     int drain_err;
     struct hg_buf text;        /* for frames being written; reset by its user */
     uint32_t titled;           /* connections in the process title */
+    char host_name[256];       /* host_id, or the machine's name */
 };
 
 static inline void hg_doing_set(struct hg_worker *w, enum hg_doing d)

@@ -80,7 +80,7 @@ static void health(struct request *r)
 
     hg_buf_addf(&b, "{\"status\":\"healthy\",\"connections\":%llu,\"sessions\":%llu,\"uptime\":%.3f,\"slowSockets\":%llu,\"worker\":%u,\"host\":", n, n,
                 (double)(hg_wall_ms() - r->w->host->start_wall_ms) / 1000.0, (unsigned long long)sum_slow(r->w->host), r->w->boot->slot);
-    hg_json_add_str(&b, hg_slice_str(r->w->conf->host_id));
+    hg_json_add_str(&b, hg_slice_str(r->w->host_name));
     hg_buf_adds(&b, "}");
     answer(r, 200, "application/json", hg_buf_slice(&b), "");
     hg_buf_fini(&b);
@@ -256,7 +256,7 @@ static void welcome(struct hg_worker *w, struct hg_conn *c)
     hg_session_id_text(c->s.id, id);
     hg_buf_addf(&data, "{\"connectionId\":\"%s\",\"connectedClients\":%llu,\"worker\":%u,\"host\":", id,
                 (unsigned long long)sum_connections(w->host), w->boot->slot);
-    hg_json_add_str(&data, hg_slice_str(w->conf->host_id));
+    hg_json_add_str(&data, hg_slice_str(w->host_name));
     hg_buf_adds(&data, "}");
     hg_buf_reset(&w->text);
     hg_op_put_typed(&w->text, "welcome", hg_buf_slice(&data), hg_wall_ms());
@@ -360,7 +360,11 @@ void hg_web_on_http(void *ctx, struct hg_conn *c)
     while (c->state == HG_CONN_HTTP && c->in->n > 0) {
         struct request r = {.w = w, .c = c};
         const char *why = NULL;
-        ssize_t used = hg_http_parse(c->in->p, c->in->n, &lim, &r.req, &why);
+        ssize_t used;
+
+        if (!memchr(c->in->p, '\n', c->in->n) && c->in->n <= lim.max_head)
+            return; /* not even one line: a trickle must not be parsed over and over */
+        used = hg_http_parse(c->in->p, c->in->n, &lim, &r.req, &why);
 
         if (used == 0)
             return;

@@ -1,6 +1,6 @@
 #include "worker/worker.h"
 
-#include <bsd/stdlib.h>
+#include <bsd/string.h>
 #include <bsd/unistd.h>
 #include <errno.h>
 #include <stdio.h>
@@ -41,6 +41,21 @@ static void set_ready(struct hg_worker *w, uint32_t bit, bool on)
 
 static void on_accept_pause(void *arg, struct hg_mono now);
 
+/* Above the limit: a word before the door is shut, so that a balancer knows. */
+static void admit(struct hg_worker *w, int client, const struct hg_addr *peer)
+{
+    static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    int rc = hg_conn_accept(&w->conns, client, peer);
+
+    if (rc == 0) {
+        HG_INC(w->m, accepted);
+        return;
+    }
+    if (rc == -HG_E_CONN_LIMIT && send(client, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        HG_INC(w->m, accept_errors);
+    close(client);
+}
+
 static void on_listen(void *arg, int fd, unsigned events)
 {
     struct hg_worker *w = arg;
@@ -60,8 +75,7 @@ static void on_listen(void *arg, int fd, unsigned events)
                            on_accept_pause, w);
             return;
         }
-        if (hg_conn_accept(&w->conns, client, &peer) == 0)
-            HG_INC(w->m, accepted);
+        admit(w, client, &peer);
     }
 }
 
@@ -279,6 +293,7 @@ static void on_title(void *arg, struct hg_mono now)
         w->titled = w->conns.open;
         setproctitle("-worker %u (%u conns)", w->boot->slot, w->conns.open);
     }
+    hg_log_tick();
     hg_kafka_pause(w->kafka, w->conf->slow_socket_pause_threshold > 0 && w->conns.nslow > (uint64_t)w->conf->slow_socket_pause_threshold);
     hg_timer_start(hg_loop_timers(w->loop), &w->title_timer, hg_mono_add(now, TITLE_MS * HG_MS), on_title, w);
 }
@@ -357,6 +372,8 @@ int hg_worker_main(const struct hg_worker_boot *boot)
     int rc;
 
     hg_doing_set(&w, HG_DOING_START);
+    if (*w.conf->host_id || gethostname(w.host_name, sizeof w.host_name - 1) < 0)
+        strlcpy(w.host_name, w.conf->host_id, sizeof w.host_name);
     limit_connections(w.conf);
     w.loop = hg_loop_new();
     rc = start(&w);
