@@ -1,13 +1,17 @@
 /*
- * The backplane between hosts: bytes of envelopes on the channel "tina4:ws". A table of carriers (redis; others can be added),
- * one of which is connected at start, not at first use, and for ever again after a failure. Knows no envelope, no room, no origin.
+ * The backplane between hosts: bytes of envelopes on the channel "tina4:ws". A table of carriers
+ * (redis; others can be added), one of which is connected at start, not at first use, and for ever
+ * again after a failure. Knows no envelope, no room, no origin.
  *
- *   bus = hg_bus_new(&spec);                 NULL when no backplane is configured
- *   hg_bus_publish(bus, text)                0; -HG_E_AGAIN not connected, -HG_E_FULL in-flight cap: dropped and counted
- *   hg_bus_free(bus);                        NULL is fine
+ *   bus = hg_bus_new(&spec);                 NULL when no backplane is configured; a wrong one is
+ * logged and never up hg_bus_publish(bus, text)                0; -HG_E_AGAIN not connected (bus
+ * may be NULL), -HG_E_FULL in-flight cap hg_bus_free(bus);                        NULL is fine
  *
- * on_message: whatever arrives on the channel, our own included. on_state(up): subscribed and publishing works. on_gap: a
- * connection was lost and is back: messages of others may be missing.
+ * publish while configured but not connected, and above the cap, is dropped and counted; what was
+ * sent counts when the server has answered. hg_bus_free is not called from inside the callbacks.
+ *
+ * on_message: whatever arrives on the channel, our own included. on_state(up): subscribed and
+ * publishing works. on_gap: a connection was lost and is back: messages of others may be missing.
  */
 #ifndef HG_WORKER_BUS_H
 #define HG_WORKER_BUS_H
@@ -24,12 +28,13 @@ struct hg_bus;
 
 struct hg_bus_spec {
     struct hg_loop *loop;
-    const struct hg_conf *conf;  /* backplane, backplane_url, backplane_inflight */
-    struct hg_metrics *metrics;  /* backplane_up, _sent, _received, _dropped */
+    const struct hg_conf *conf; /* backplane, backplane_url, backplane_inflight */
+    struct hg_metrics *metrics; /* backplane_up, _sent, _received, _dropped */
     void (*on_message)(void *ctx, struct hg_slice text);
     void (*on_state)(void *ctx, bool up);
-    void (*on_gap)(void *ctx);   /* may be NULL */
+    void (*on_gap)(void *ctx); /* may be NULL */
     void *ctx;
+    int64_t probe_every, answer_timeout; /* microseconds, of each link; 0: 5 s */
 };
 
 struct hg_bus *hg_bus_new(const struct hg_bus_spec *spec);

@@ -1,0 +1,63 @@
+/*
+ * One link to a Redis server: hiredis' one door. Owns the connection, its back-off and its
+ * watchdog; never gives up. Knows nothing of what the commands are for. Logs nothing: on_down says
+ * why. Made after fork; loop thread only.
+ *
+ *   r = hg_redis_new(&spec);                        starts connecting; on_up when AUTH, SELECT and
+ * PING were answered hg_redis_command(r, argv, 2, on_reply, ctx);    while up; on_reply comes once,
+ * with NULL if the link is lost before hg_redis_subscribe(r, "channel", on_msg, ctx);  in on_up:
+ * the link is then a subscriber's and takes no commands hg_redis_free(r); NULL is fine; pending
+ * on_reply get NULL. Not from inside a callback of r
+ *
+ * 1. A name is looked up beside the loop; addresses are tried in turn, IPv4 first.
+ * 2. Whatever does not answer within answer_timeout (a connect, the hand-shake, a probe each
+ * probe_every) is a lost link: a server that accepts and says nothing is seen.
+ * 3. Retries: full jitter below a ceiling that doubles from 50 ms to 5 s, and starts anew after a
+ * link that lasted.
+ * 4. on_up and on_down alternate; while there never was an on_up, on_down comes with each failed
+ * attempt too.
+ */
+#ifndef HG_WORKER_REDIS_H
+#define HG_WORKER_REDIS_H
+
+#include <stdbool.h>
+#include "common/sys/loop.h"
+#include "worker/redis_url.h"
+
+struct hg_redis;
+
+struct hg_redis_spec {
+    struct hg_loop *loop;
+    struct hg_redis_url url;
+    int64_t probe_every;    /* microseconds; 0: 5 s */
+    int64_t answer_timeout; /* microseconds; 0: 5 s */
+    void (*on_up)(void *ctx);
+    void (*on_down)(void *ctx, const char *why); /* why lives until the call returns */
+    void *ctx;
+};
+
+struct hg_redis_reply {
+    bool is_error;        /* text is the server's message */
+    int64_t integer;      /* of an integer reply */
+    struct hg_slice text; /* of a string or status reply; lives until the call returns */
+};
+typedef void (*hg_redis_reply_fn)(void *ctx, const struct hg_redis_reply *reply);
+typedef void (*hg_redis_message_fn)(void *ctx, struct hg_slice message);
+typedef void (*hg_redis_subscribed_fn)(void *ctx);
+
+struct hg_redis *hg_redis_new(const struct hg_redis_spec *spec);
+void hg_redis_free(struct hg_redis *r);
+bool hg_redis_is_up(const struct hg_redis *r);
+
+/* 0; -HG_E_AGAIN while down. argv is copied. fn may be NULL. */
+int hg_redis_command(struct hg_redis *r, const struct hg_slice *argv, int argc,
+                     hg_redis_reply_fn fn, void *ctx) HG_MUST_CHECK;
+/* Bytes of commands, as sent, whose reply has not come. */
+size_t hg_redis_inflight(const struct hg_redis *r);
+/* on_subscribed when the server says so, then on_message for each. channel is kept, not copied.
+ * -HG_E_AGAIN while down. */
+int hg_redis_subscribe(struct hg_redis *r, const char *channel,
+                       hg_redis_subscribed_fn on_subscribed, hg_redis_message_fn on_message,
+                       void *ctx) HG_MUST_CHECK;
+
+#endif
