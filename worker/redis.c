@@ -36,7 +36,11 @@ struct lookup {
     struct gaicb cb;
     struct addrinfo hints;
     char host[256];
+    struct lookup *next; /* among the orphans */
 };
+
+/* Look-ups whose link was freed while a resolver's thread was at them. */
+static struct lookup *orphans;
 
 struct hg_redis {
     struct hg_redis_spec spec;
@@ -437,11 +441,30 @@ static void pick_address(const struct addrinfo *list, unsigned n, char out[INET6
                 address_text(a, out);
 }
 
+static void free_lookup(struct lookup *l)
+{
+    if (l->cb.ar_result)
+        freeaddrinfo(l->cb.ar_result);
+    free(l);
+}
+
+static void free_orphans(void)
+{
+    struct lookup **at = &orphans;
+    while (*at) {
+        struct lookup *l = *at;
+        if (gai_error(&l->cb) == EAI_INPROGRESS) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        free_lookup(l), l = NULL;
+    }
+}
+
 static void end_lookup(struct hg_redis *r)
 {
-    if (r->lookup->cb.ar_result)
-        freeaddrinfo(r->lookup->cb.ar_result);
-    free(r->lookup), r->lookup = NULL;
+    free_lookup(r->lookup), r->lookup = NULL;
 }
 
 static void look_again(void *arg, struct hg_mono now)
@@ -469,6 +492,7 @@ static int start_lookup(struct hg_redis *r)
 {
     struct lookup *l = hg_calloc(1, sizeof *l);
     struct gaicb *list[] = {&l->cb};
+    free_orphans();
     strlcpy(l->host, r->spec.url.host, sizeof l->host);
     l->hints.ai_socktype = SOCK_STREAM;
     l->cb.ar_name = l->host;
@@ -533,8 +557,11 @@ void hg_redis_free(struct hg_redis *r)
         HG_BUG_ON(r->ac->c.flags & REDIS_IN_CALLBACK);
         redisAsyncFree(r->ac);
     }
-    /* One that a resolver's thread is at cannot be taken back; its few bytes stay. */
-    if (r->lookup && gai_cancel(&r->lookup->cb) != EAI_NOTCANCELED)
+    if (r->lookup && gai_cancel(&r->lookup->cb) == EAI_NOTCANCELED) {
+        r->lookup->next = orphans;
+        orphans = r->lookup, r->lookup = NULL;
+    }
+    if (r->lookup)
         end_lookup(r);
     explicit_bzero(&r->spec.url, sizeof r->spec.url);
     free(r);
