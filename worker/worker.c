@@ -291,7 +291,7 @@ static void on_title(void *arg, struct hg_mono now)
     set_ready(w, HG_READY_POSITIONS, hg_host_positions_known(w->host));
     if (w->titled != w->conns.open) {
         w->titled = w->conns.open;
-        setproctitle("-worker %u (%u conns)", w->boot->slot, w->conns.open);
+        setproctitle("worker %u (%u conns)", w->boot->slot, w->conns.open);
     }
     hg_log_tick();
     hg_kafka_pause(w->kafka, w->conf->slow_socket_pause_threshold > 0 && w->conns.nslow > (uint64_t)w->conf->slow_socket_pause_threshold);
@@ -339,7 +339,7 @@ static int start(struct hg_worker *w)
         hg_watch_start(w->loop, &w->ipc, w->boot->ipc_fd, HG_IN, on_ipc, w) < 0)
         return -HG_E_SYS;
     on_title(w, hg_loop_now(w->loop));
-    setproctitle("-worker %u (0 conns)", w->boot->slot);
+    setproctitle("worker %u (0 conns)", w->boot->slot);
     set_ready(w, HG_READY_ACCEPT, true);
     return hg_ipc_send(w->boot->ipc_fd, HG_IPC_READY, &(struct hg_ipc_empty){0}, sizeof(struct hg_ipc_empty), HG_SLICE_NONE);
 }
