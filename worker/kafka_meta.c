@@ -13,7 +13,7 @@
 enum {
     CALL_MS =
         1000, /* a blocking call; also the longest wait of hg_kafka_free for this thread, thrice */
-    AGAIN_MS = 250, /* after a failure, and until everything has been seen once */
+    AGAIN_MS = 100, /* after a failure; doubles while a topic is missing that we need */
     DOWN_AFTER = 2, /* look-ups that fail in a row */
 };
 
@@ -221,20 +221,31 @@ static void delete_leftover(struct kmeta *m)
     free(name);
 }
 
-/* One look at everything. True: nothing is missing, the next look may take its time. */
-static bool probe(struct kmeta *m)
+/* When to look again: soon while no broker answers (the call itself waits a second then); with
+ * growing pauses while a topic can't be made or told; otherwise after the interval. */
+static int64_t pause_after(struct kmeta *m, bool answered, bool all, int64_t interval_ms)
+{
+    if (all)
+        m->missing = 0;
+    if (!answered || all)
+        return answered ? interval_ms : HG_MIN(AGAIN_MS, interval_ms);
+    return HG_MIN((int64_t)AGAIN_MS << HG_MIN(m->missing++, 8u), interval_ms);
+}
+
+/* One look at everything; returns the pause until the next. */
+static int64_t probe(struct kmeta *m, int64_t interval_ms)
 {
     const struct rd_kafka_metadata *md;
     rd_kafka_resp_err_t err = rd_kafka_metadata(m->k->cons, 0, NULL, &md, CALL_MS);
     note_probe(m, err);
     if (err)
-        return false;
+        return pause_after(m, false, false, interval_ms);
     bool all = tell_changes(m, md);
     all = tell_reply(m, md) && all;
     rd_kafka_metadata_destroy(md);
     if (m->leftover)
         delete_leftover(m);
-    return all;
+    return pause_after(m, true, all, interval_ms);
 }
 
 /* ---- offsets ---- */
@@ -329,7 +340,7 @@ static void *thread_main(void *arg)
     bool look;
     while (wait_for_work(m, &next, &look)) {
         if (look)
-            next = in_ms(probe(m) ? interval : HG_MIN(AGAIN_MS, interval));
+            next = in_ms(probe(m, interval));
         answer_asks(m);
     }
     if (m->delete_own && m->reply_made && m->up)

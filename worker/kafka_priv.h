@@ -97,7 +97,7 @@ struct kmeta {
     char *leftover; /* reply topic of a dead predecessor */
     /* private to the thread */
     bool up, reply_seen, reply_made;
-    unsigned failures;
+    unsigned failures, missing;
 };
 
 struct kproducer_topic {
