@@ -9,3 +9,7 @@ add_custom_command(
 add_custom_target(hg_fb DEPENDS ${fb_dir}/sql_schema_generated.h ${fb_dir}/sql_protocol_generated.h)
 add_dependencies(hg_proto hg_fb)
 target_include_directories(hg_proto PRIVATE ${fb_dir})
+
+# For tests/e2e/query_flatbuffers.test.mjs, which builds it.
+add_executable(fbdump EXCLUDE_FROM_ALL tests/support/fbdump.c)
+target_link_libraries(fbdump PRIVATE hg_proto)

@@ -72,12 +72,27 @@ void put_item(hg_value_item *item, uint8_t v)
     item->flag = v != 0;
 }
 
+/* The verifier looks at a vector's length and place, not at the alignment of its elements: so they
+ * are copied out. */
+template <typename T> T element(const flatbuffers::Vector<T> *v, size_t i)
+{
+    T x;
+    memcpy(&x, v->Data() + i * sizeof(T), sizeof(T));
+    return flatbuffers::EndianScalar(x);
+}
+
+const flatbuffers::String *
+element(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *v, size_t i)
+{
+    return v->Get(static_cast<flatbuffers::uoffset_t>(i));
+}
+
 template <typename V> bool read_list(room *to, hg_value *out, hg_value_kind kind, const V *values)
 {
     if (!new_list(to, out, kind, values))
         return false;
     for (size_t i = 0; i < out->n; i++)
-        put_item(&out->list[i], values->Get(static_cast<flatbuffers::uoffset_t>(i)));
+        put_item(&out->list[i], element(values, i));
     return true;
 }
 

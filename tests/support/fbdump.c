@@ -1,9 +1,9 @@
 /*
  * Prints what the query encoder builds, so that another implementation can read it. One query per
- * line on stdin as JSON; per query three lines on stdout: "control <hex>", "get_data <hex>", or
- * "fault <text>" alone.
+ * line on stdin; for each, on stdout, "control <hex>" and "get_data <hex>", or "fault <text>"
+ * alone. Queries are JSON, or with "bytes" the hex of a StreamingSqlDataFilter of somebody else's.
  *
- *   fbdump [lenient] < queries
+ *   fbdump strict|lenient|bytes < queries
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,14 +17,33 @@ static void print_hex(const char *name, const struct hg_buf *b)
     putchar('\n');
 }
 
-static void dump(struct hg_slice json, bool strict)
+static void unhex(struct hg_slice line, struct hg_buf *out)
+{
+    for (size_t i = 0; i + 1 < line.n; i += 2) {
+        const char pair[3] = {line.p[i], line.p[i + 1], '\0'};
+        hg_buf_addc(out, (char)strtol(pair, NULL, 16));
+    }
+}
+
+static int read_query(struct hg_slice line, const char *mode, struct hg_query **q, char *why)
+{
+    struct hg_buf bytes = {0};
+    if (strcmp(mode, "bytes") != 0)
+        return hg_query_from_json(line, strcmp(mode, "strict") == 0, q, why);
+    unhex(line, &bytes);
+    int rc = hg_query_from_fb(hg_buf_slice(&bytes), true, q, why);
+    hg_buf_fini(&bytes);
+    return rc;
+}
+
+static void dump(struct hg_slice line, const char *mode)
 {
     static const struct hg_sqlrpc_call call = {HG_SLICE_LIT("c-1"), HG_SLICE_LIT("replies"),
                                                HG_SLICE_LIT("demo"), HG_SLICE_LIT("items")};
     char why[HG_QUERY_WHY_MAX];
     struct hg_query *q;
     struct hg_buf control = {0}, get_data = {0};
-    if (hg_query_from_json(json, strict, &q, why) < 0) {
+    if (read_query(line, mode, &q, why) < 0) {
         printf("fault %s\n", why);
         return;
     }
@@ -42,9 +61,8 @@ int main(int argc, char **argv)
     char *line = NULL;
     size_t cap = 0;
     ssize_t n;
-    bool strict = !(argc > 1 && strcmp(argv[1], "lenient") == 0);
     while ((n = getline(&line, &cap, stdin)) > 0)
-        dump(hg_slice_of(line, (size_t)(n - (line[n - 1] == '\n'))), strict);
+        dump(hg_slice_of(line, (size_t)(n - (line[n - 1] == '\n'))), argc > 1 ? argv[1] : "strict");
     free(line);
     return 0;
 }

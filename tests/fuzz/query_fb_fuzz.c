@@ -1,0 +1,37 @@
+/* A client's query as FlatBuffers: refused, or read whole; what is written of it verifies again and
+ * stays the same. */
+#include <stdint.h>
+#include <stdlib.h>
+#include "common/base/err.h"
+#include "proto/query.h"
+
+static void check(const struct hg_query *q, bool strict)
+{
+    char why[HG_QUERY_WHY_MAX];
+    struct hg_query *back;
+    struct hg_buf one = {0}, two = {0};
+    hg_query_put_control(&one, q);
+    if (one.n <= HG_QUERY_MAX_FB) { /* shared parts are written apart: the copy may be larger */
+        HG_BUG_ON(hg_query_from_fb(hg_buf_slice(&one), strict, &back, why) != 0);
+        hg_query_put_control(&two, back);
+        HG_BUG_ON(!hg_slice_eq(hg_buf_slice(&one), hg_buf_slice(&two)));
+        hg_query_free(back);
+    }
+    hg_buf_fini(&one);
+    hg_buf_fini(&two);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    for (int strict = 0; strict < 2; strict++) {
+        char why[HG_QUERY_WHY_MAX];
+        struct hg_query *q;
+        int rc = hg_query_from_fb(hg_slice_of(data, n), strict, &q, why);
+        HG_BUG_ON(rc != 0 && (rc != -HG_E_BAD_QUERY || q || why[0] != '$'));
+        if (q)
+            check(q, strict);
+        hg_query_free(q);
+    }
+    return 0;
+}
