@@ -18,7 +18,7 @@ _Static_assert(sizeof(struct hg_ws_rx) <= 72, "one per connection");
 
 enum { OP_CONT = 0, OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 enum { FIN = 0x80, RSV = 0x70, OPCODE = 0x0F, MASKED = 0x80, LEN7 = 0x7F };
-enum { CONTROL_MAX = 125, NO_CODE = 1005, PART_FIRST = 256 };
+enum { CONTROL_MAX = 125, PART_FIRST = 256 };
 
 void hg_ws_rx_init(struct hg_ws_rx *rx)
 {
@@ -195,14 +195,14 @@ static void end_frame(struct hg_ws_rx *rx)
 static bool is_sendable_close_code(unsigned code)
 {
     if (code >= 1000 && code <= 1014) /* 7.4.1 and its registry: all but those never on the wire */
-        return code != 1004 && code != NO_CODE && code != 1006;
+        return code != 1004 && code != HG_WS_NO_CODE && code != 1006;
     return code >= 3000 && code <= 4999; /* 7.4.2 */
 }
 
 static int close_event(const char *p, size_t n, struct hg_ws_event *ev)
 {
     ev->kind = HG_WS_CLOSE;
-    ev->close_code = NO_CODE;
+    ev->close_code = HG_WS_NO_CODE;
     ev->data = hg_slice_of(p, 0);
     if (n == 0)
         return 0;
@@ -338,7 +338,7 @@ unsigned hg_ws_head(unsigned char out[HG_WS_HEAD_MAX], unsigned op, uint64_t len
 
 unsigned hg_ws_close_frame(unsigned char out[127], int code, struct hg_slice reason)
 {
-    if (code == 0 || code == NO_CODE)
+    if (code == 0 || code == HG_WS_NO_CODE)
         return hg_ws_head(out, OP_CLOSE, 0);
     size_t n = HG_MIN(reason.n, (size_t)CONTROL_MAX - 2);
     if (n < reason.n)

@@ -68,6 +68,7 @@ static inline size_t hg_ws_rx_held(const struct hg_ws_rx *rx) /* bytes of an unf
  * binary, 8 close, 9 ping, 10 pong. */
 #define HG_WS_HEAD_MAX 10
 unsigned hg_ws_head(unsigned char out[HG_WS_HEAD_MAX], unsigned opcode, uint64_t len);
+enum { HG_WS_NO_CODE = 1005 }; /* what an event says of a close without a code; never on the wire */
 /* A whole close frame; returns its length, at most 127. Code 0, or the 1005 of an event: empty
  * body, so that a peer's close is answered with its own code. The reason is cut to 123 bytes,
  * between two characters. */

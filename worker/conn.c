@@ -639,7 +639,7 @@ static void peer_closed(struct hg_conns *cs, struct hg_conn *c, const struct hg_
     start_closing(cs, c, CLOSE_TICKS);
     if (c->state != HG_CONN_CLOSING)
         return;
-    queue_close_frame(cs, c, ev->close_code == 1005 ? 0 : ev->close_code, HG_SLICE_NONE);
+    queue_close_frame(cs, c, ev->close_code == HG_WS_NO_CODE ? 0 : ev->close_code, HG_SLICE_NONE);
     c->shut_after = true;
 }
 
