@@ -106,7 +106,8 @@ static void mend(struct scan *s, const char *escape)
         s->doc->mended = hg_malloc(n);
         memcpy(s->doc->mended, s->start, n);
     }
-    memcpy(s->doc->mended + (escape - s->start), "\\ufffd", 6);
+    static const char replacement[6] = {'\\', 'u', 'f', 'f', 'f', 'd'};
+    memcpy(s->doc->mended + (escape - s->start), replacement, sizeof(replacement));
 }
 
 /* p stands on \u. Adds the bytes the character takes in UTF-8 to *decoded; false: malformed, or NUL

@@ -102,7 +102,7 @@ static bool read_ids(struct hg_json_val v, struct hg_op_ids *out)
         return hg_json_text(v).n > 0;
     out->n = 0;
     for (struct hg_json_val id = hg_json_first(v); id.node; id = hg_json_next(id), out->n++)
-        if (hg_json_text(id).n == 0)
+        if (hg_json_text(id).n == 0 || out->n == HG_OP_MAX_IDS)
             return false;
     return true;
 }

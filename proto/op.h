@@ -37,7 +37,8 @@ struct hg_op_count {
     bool given;
 };
 
-struct hg_op_ids { /* read with hg_op_id */
+enum { HG_OP_MAX_IDS = 256 }; /* of an IDS field */
+struct hg_op_ids {            /* read with hg_op_id */
     size_t n;
     struct hg_json_val list;
 };

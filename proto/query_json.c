@@ -320,7 +320,8 @@ static int read_children(struct reader *r, struct hg_json_val filters, struct hg
     if (r->nodes > HG_QUERY_MAX_NODES)
         return FAULT(r, "more than %d filters", HG_QUERY_MAX_NODES);
     out->kids = n ? hg_pool_get(&r->q->pool, n * sizeof(*out->kids)) : NULL;
-    for (struct hg_json_val v = hg_json_first(filters); v.node; v = hg_json_next(v), out->nkids++) {
+    for (struct hg_json_val v = hg_json_first(filters); out->nkids < n;
+         v = hg_json_next(v), out->nkids++) {
         size_t mark = hg_query_enter_at(&r->path, out->nkids);
         int rc = read_child(r, v, &out->kids[out->nkids], depth);
         if (rc < 0)

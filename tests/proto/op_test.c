@@ -262,6 +262,26 @@ static void fields_arrive(void **state)
     hg_op_fini(&op);
 }
 
+static void ids_are_counted(void **state)
+{
+    (void)state;
+    struct hg_buf b = {0};
+    struct hg_op op;
+    hg_buf_adds(&b, "{\"op\":\"publish\",\"text\":\"\",\"exclude\":[\"0\"");
+    for (int i = 1; i < HG_OP_MAX_IDS; i++)
+        hg_buf_addf(&b, ",\"%d\"", i);
+    size_t n = b.n;
+    hg_buf_adds(&b, "]}");
+    assert_int_equal(hg_op_decode(hg_buf_slice(&b), &op), 0);
+    assert_is(hg_op_id(&op.publish.exclude, HG_OP_MAX_IDS - 1), "255");
+    hg_op_fini(&op);
+    b.n = n;
+    hg_buf_adds(&b, ",\"more\"]}");
+    assert_int_equal(hg_op_decode(hg_buf_slice(&b), &op), -HG_E_BAD_OP);
+    hg_op_fini(&op);
+    hg_buf_fini(&b);
+}
+
 /* A dialect sees the typed fields, and an error its hashId, whether or not the op itself is right.
  */
 static void dialects_see_the_message(void **state)
@@ -310,6 +330,7 @@ int main(void)
         cmocka_unit_test(rules_between_fields),
         cmocka_unit_test(what_is_no_op),
         cmocka_unit_test(fields_arrive),
+        cmocka_unit_test(ids_are_counted),
         cmocka_unit_test(dialects_see_the_message),
         cmocka_unit_test(docs_name_every_row),
     };
