@@ -4,6 +4,7 @@
 set -uo pipefail
 cd "${ROOT:-$(dirname "$0")/../..}" || exit 1
 bad=0
+grep() { command grep -s "$@"; } # a layer without a file yet breaks no rule
 
 # includes PATTERN FOLDER...: file:line:#include of what matches, in the sources there.
 includes() {

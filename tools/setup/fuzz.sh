@@ -22,7 +22,7 @@ fuzz_one() {
 }
 
 names=()
-for f in "$root"/tests/fuzz/"${one:-*}"_fuzz.c; do
+for f in "$root"/tests/fuzz/${one:-*}_fuzz.c; do
     [ -e "$f" ] || fail "no fuzz target $f"
     names+=("$(basename "$f" _fuzz.c)")
 done
