@@ -91,8 +91,13 @@ export async function startHeadgate({ options = {}, flags = [], env = {}, ip = '
       assert.equal(code, 0, `headgate ended with ${code ?? by}; its log ends:\n${hg.logText().slice(-3000)}`);
     },
   };
-  if (until === 'ready') await hg.ready();
-  else if (until === 'live') await hg.live();
+  try {
+    if (until === 'ready') await hg.ready();
+    else if (until === 'live') await hg.live();
+  } catch (error) {
+    hg.signal('SIGKILL'); // nobody else knows it yet
+    throw error;
+  }
   return hg;
 }
 
