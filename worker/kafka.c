@@ -318,6 +318,8 @@ void hg_kafka_resume(struct hg_kafka *k)
 
 void hg_kafka_pause(struct hg_kafka *k, bool pause)
 {
+    if (k->paused == pause)
+        return;
     k->paused = pause;
     HG_SET(k->spec.metrics, paused, pause);
     if (!pause)

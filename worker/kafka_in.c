@@ -150,10 +150,10 @@ static void seek_last(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 static void lost(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 {
     struct kpart *p = &t->parts[i];
-    hg_log_limited(HG_LOG_WARN, NULL, "kafka.position_lost",
-                   "topic=%s partition=%u position=%lld log_start=%lld log_end=%lld",
-                   rd_kafka_topic_name(t->rkt), i, (long long)atomic_load(&stored(k, t, i)->next),
-                   (long long)p->lo, (long long)p->hi);
+    hg_log(HG_LOG_DEBUG, NULL, "kafka.log_range",
+           "topic=%s partition=%u position=%lld log_start=%lld log_end=%lld",
+           rd_kafka_topic_name(t->rkt), i, (long long)atomic_load(&stored(k, t, i)->next),
+           (long long)p->lo, (long long)p->hi); /* the loss itself is the callee's to log */
     live_from(k, t, i, p->lo);
     k->spec.ev.on_position_lost(k->spec.ev.ctx, part_number(t, i), p->lo);
 }

@@ -5,6 +5,8 @@
  */
 #include "tests/support/hgtest.h"
 #include "tests/support/mock_kafka.h"
+#include <arpa/inet.h>
+#include <sys/socket.h>
 #include "worker/kafka.h"
 
 enum { DEADLINE_MS = 30000, MAX_SEEN = 20000 };
@@ -491,6 +493,28 @@ static void a_broker_absent_at_start_is_waited_for(void **state)
     teardown(w);
 }
 
+static void a_broker_that_says_nothing_is_down(void **state)
+{
+    (void)state;
+    struct world *w = setup(1, 1);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    char brokers[64];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* the kernel accepts, nobody reads */
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&at, n) == 0 && listen(fd, 16) == 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+    snprintf(brokers, sizeof brokers, "127.0.0.1:%u", ntohs(at.sin_port));
+    w->conf.kafka_brokers = brokers;
+    open_door(w, 0);
+    until(w, w->door[0].states == 1);
+    assert_false(w->door[0].up);
+    struct hg_mono before = hg_mono_read();
+    close_door(w, 0);
+    assert_true(hg_mono_sub(hg_mono_read(), before) < 8 * HG_S);
+    close(fd);
+    teardown(w);
+}
+
 static void a_bad_property_is_refused(void **state)
 {
     (void)state;
@@ -690,6 +714,7 @@ int main(void)
         cmocka_unit_test(produced_messages_are_reported),
         cmocka_unit_test(a_call_that_cannot_be_sent_expires),
         cmocka_unit_test(a_broker_absent_at_start_is_waited_for),
+        cmocka_unit_test(a_broker_that_says_nothing_is_down),
         cmocka_unit_test(a_bad_property_is_refused),
         cmocka_unit_test(a_shared_reply_topic_is_read_from_its_end),
         cmocka_unit_test(own_reply_topics_are_deleted),
