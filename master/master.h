@@ -29,8 +29,6 @@ struct hg_master_in {
     struct hg_conf_in conf_in; /* read again on HUP */
     int (*worker)(
         const struct hg_master_worker *w); /* runs in the child; its result is the exit code */
-    const char *(*doing_name)(
-        uint32_t doing); /* what seat.doing means, for the log of a hang; may be NULL */
     int (*devbroker)(
         int ready_fd); /* --dev: the embedded broker, in a child of its own; may be NULL */
 };

@@ -267,9 +267,8 @@ static void on_hang(struct hg_master *m, uint32_t slot)
     struct hg_seat *seat = &m->host->seats[w->seat];
     uint32_t doing = atomic_load(&seat->doing);
     hg_log(HG_LOG_ERROR, name_of(slot, name), "worker.hang",
-           "pid=%d seat=%u doing=%s for=%.1fs why=\"its loop made no turn; it is killed\"", w->pid,
-           w->seat, m->in->doing_name ? m->in->doing_name(doing) : "?",
-           (double)ticks_of(m, w) * HG_MASTER_TICK / HG_S);
+           "pid=%d seat=%u doing=\"%s\" for=%.1fs why=\"its loop made no turn; it is killed\"",
+           w->pid, w->seat, hg_doing_name(doing), (double)ticks_of(m, w) * HG_MASTER_TICK / HG_S);
     w->hung = true;
     m->hang_killed = true;
     hg_worker_event(m, slot, HG_SLOT_EV_HANG, m->now);
