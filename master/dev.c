@@ -302,12 +302,24 @@ bool hg_dev_reaped(struct hg_dev *dev, pid_t pid, int status, struct hg_mono now
 
 /* ---- the end ---- */
 
+static void stop_child(struct hg_dev *dev, struct hg_dev_child *c)
+{
+    if (c->slot.state != HG_SLOT_STOPPING && c->slot.state != HG_SLOT_STOPPED)
+        step(dev, c, HG_SLOT_EV_STOP, hg_mono_add(dev->now, STOP_GRACE));
+}
+
 void hg_dev_stop(struct hg_dev *dev, struct hg_mono now)
 {
+    bool tools_run = false;
     dev->now = now;
-    for (uint32_t i = 0; i < dev->n; i++)
-        if (dev->children[i].slot.state != HG_SLOT_STOPPING)
-            step(dev, &dev->children[i], HG_SLOT_EV_STOP, hg_mono_add(now, STOP_GRACE));
+    for (uint32_t i = 0; i < dev->n; i++) {
+        if (!dev->children[i].path[0])
+            continue;
+        stop_child(dev, &dev->children[i]);
+        tools_run |= dev->children[i].slot.state != HG_SLOT_STOPPED;
+    }
+    for (uint32_t i = 0; i < dev->n && !tools_run; i++)
+        stop_child(dev, &dev->children[i]);
 }
 
 bool hg_dev_all_stopped(const struct hg_dev *dev)

@@ -59,7 +59,8 @@ void hg_dev_tick(struct hg_dev *dev, struct hg_mono now);
 void hg_dev_prepare(struct hg_dev *dev, struct hg_polls *ps);
 bool hg_dev_next(const struct hg_dev *dev, struct hg_mono *when);
 bool hg_dev_reaped(struct hg_dev *dev, pid_t pid, int status, struct hg_mono now);
-void hg_dev_stop(struct hg_dev *dev, struct hg_mono now);
+void hg_dev_stop(struct hg_dev *dev,
+                 struct hg_mono now); /* call it each round: the tools first, then their broker */
 bool hg_dev_all_stopped(const struct hg_dev *dev);
 void hg_dev_drop(struct hg_dev *dev); /* in a child: closes what is the master's */
 /* A companion program beside this binary, in tools/ beside it (the build tree), or on PATH; out is

@@ -327,6 +327,8 @@ static int wait_for_something(struct hg_master *m)
 
 static int run(struct hg_master *m)
 {
+    m->now = m->started = hg_mono_read(); /* an embedded broker may have taken a while */
+    hg_shares_init(&m->shares, m->host->nslots, m->host->nseats, m->now);
     while (work(m)) {
         if (wait_for_something(m) < 0) {
             hg_log(HG_LOG_ERROR, NULL, "master.poll", "why=\"%s\"", strerror(errno));

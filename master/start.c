@@ -78,7 +78,6 @@ static int map_host(struct hg_master *m)
     int rc = new_host(m->conf, count_workers(m->conf), &m->host);
     if (rc < 0)
         return rc;
-    hg_shares_init(&m->shares, m->host->nslots, m->host->nseats, m->now);
     m->last_seat = m->host->nseats - 1;
     return 0;
 }
