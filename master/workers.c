@@ -190,13 +190,28 @@ static void act_on(struct hg_master *m, uint32_t slot, enum hg_slot_act act)
     }
 }
 
+static uint32_t ticks_of(const struct hg_master *m, const struct hg_worker_slot *w)
+{
+    int64_t limit = m->conf->worker_hang_timeout;
+    if (w->slot.state == HG_SLOT_STARTING)
+        limit = HG_MAX(limit, HG_MASTER_START);
+    return (uint32_t)((limit + HG_MASTER_TICK - 1) / HG_MASTER_TICK);
+}
+
+/* One whose heartbeat has stood still for half its time gets no new connections until it moves or
+ * is replaced. */
+static bool takes_connections(const struct hg_master *m, const struct hg_worker_slot *w)
+{
+    return w->slot.state == HG_SLOT_SERVING && w->hang.still < (ticks_of(m, w) + 1) / 2;
+}
+
 /* New connections go to workers that serve; with none of these, wherever a worker will come. */
 static void tell_kernel(struct hg_master *m)
 {
     uint8_t live[HG_MAX_SLOTS] = {0};
     uint32_t n = m->host->nslots;
     for (uint32_t i = 0; i < n; i++)
-        live[i] = m->workers[i].slot.state == HG_SLOT_SERVING;
+        live[i] = takes_connections(m, &m->workers[i]);
     if (n < 2 || m->workers[0].listen_fd < 0 || (m->live_told && memcmp(live, m->live, n) == 0))
         return;
     if (hg_sock_reuseport_pick(m->workers[0].listen_fd, live, n) < 0)
@@ -252,14 +267,6 @@ bool hg_workers_next(const struct hg_master *m, struct hg_mono *when)
 
 /* ---- heartbeat ---- */
 
-static uint32_t ticks_of(const struct hg_master *m, const struct hg_worker_slot *w)
-{
-    int64_t limit = m->conf->worker_hang_timeout;
-    if (w->slot.state == HG_SLOT_STARTING)
-        limit = HG_MAX(limit, HG_MASTER_START);
-    return (uint32_t)((limit + HG_MASTER_TICK - 1) / HG_MASTER_TICK);
-}
-
 static void on_hang(struct hg_master *m, uint32_t slot)
 {
     char name[24];
@@ -289,6 +296,7 @@ void hg_workers_heartbeats(struct hg_master *m)
         else
             w->hang.still = ticks_of(m, w); /* its turn is the next tick */
     }
+    tell_kernel(m);
 }
 
 /* ---- messages ---- */

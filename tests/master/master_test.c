@@ -468,6 +468,37 @@ static void test_a_hung_worker_is_killed_and_replaced(void **state)
     assert_int_equal(stop_master(SIGTERM), 0);
 }
 
+/* Do so many new connections in a row get an answer soon? */
+static bool are_answered(int n)
+{
+    while (n-- > 0) {
+        char text[16];
+        struct timeval soon = {0, 200000};
+        int fd = connect_to(master.port);
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+        ssize_t got = recv(fd, text, sizeof text, 0);
+        close(fd);
+        if (got <= 0)
+            return false;
+    }
+    return true;
+}
+
+static void test_a_worker_that_seems_to_hang_gets_no_new_connections(void **state)
+{
+    (void)state;
+    start_master((const char *[]){"--worker-hang-timeout=6s", NULL});
+    int victim = page->pid[2];
+    kill(victim, SIGSTOP);
+    WAIT_FOR(are_answered(30));
+    assert_int_equal(page->pid[2], victim); /* long before it was replaced */
+    kill(victim, SIGCONT);
+    bool served = false;
+    WAIT_FOR((served |= who_answers() == 2));
+    assert_int_equal(page->pid[2], victim);
+    assert_int_equal(stop_master(SIGTERM), 0);
+}
+
 static void test_a_paused_master_kills_nobody(void **state)
 {
     (void)state;
@@ -786,6 +817,7 @@ int main(void)
         T(test_no_connection_is_refused_while_workers_die),
         T(test_the_only_worker_dies_and_its_queue_waits_for_the_successor),
         T(test_a_hung_worker_is_killed_and_replaced),
+        T(test_a_worker_that_seems_to_hang_gets_no_new_connections),
         T(test_a_paused_master_kills_nobody),
         T(test_a_worker_that_cannot_start_backs_off_and_its_share_is_served),
         T(test_a_record_that_kills_twice_is_skipped),
