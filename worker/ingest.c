@@ -382,6 +382,8 @@ void hg_ingest_shares(struct hg_worker *w)
         return;
     w->in.share_epoch = epoch;
     hg_kafka_changes_apply(w->kafka);
+    /* What the former holder of a share appended, or the hole in it, comes before our first record of that share (ring.h). */
+    walk(w, 0);
     for (uint32_t i = 0; i < w->host->nslots; i++) {
         struct hg_slot_share *s = &w->host->shares[i];
 
@@ -396,7 +398,9 @@ void hg_ingest_shares(struct hg_worker *w)
 void hg_ingest_turn(struct hg_worker *w)
 {
     HG_ADD(w->m, wakes, hg_ring_flush_wakes(&w->in.writer));
-    hg_ingest_shares(w);
+    /* Not here, behind the flush of the connections: a change of shares walks, and walking queues output. */
+    if (atomic_load(&w->host->share_epoch) != w->in.share_epoch)
+        hg_host_wake(w->host, w->boot->seat);
 }
 
 static void on_second(void *arg, struct hg_mono now)

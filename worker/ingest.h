@@ -16,7 +16,7 @@
 
 void hg_ingest_init(struct hg_worker *w);  /* walker at the tails, writer, timers, wake watch */
 void hg_ingest_fini(struct hg_worker *w);
-void hg_ingest_turn(struct hg_worker *w);  /* flush hook: wakes the siblings, looks at shares */
+void hg_ingest_turn(struct hg_worker *w);  /* flush hook: wakes the siblings, and itself when shares changed */
 void hg_ingest_shares(struct hg_worker *w);
 
 /* hg_kafka_events */
