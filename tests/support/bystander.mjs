@@ -8,6 +8,7 @@ import { slowness } from './wait.mjs';
 export async function bystander(hg, { patience = 3000, ...options } = {}) {
   const client = await Client.open(hg.url, options);
   const workers = hg.workers().map((w) => w.pid).sort().join();
+  assert.notEqual(workers, '', 'no worker has its title');
   let fault, slowest = 0, pongs = 0, leaving = false;
   const ask = async () => {
     const start = performance.now();
