@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/base/macros.h"
 #include "common/sys/log.h"
+#include "proto/http1.h"
 
 enum {
     PAGE = 256,             /* connections of one slab page */
@@ -159,13 +160,29 @@ static void send_control(struct hg_conns *cs, struct hg_conn *c, unsigned opcode
     hg_span_unref(cs->frames, &s);
 }
 
+/* Who has begun a request is told; who said nothing (an idle keep-alive, a bare connect) is not. */
+static void http_timeout(struct hg_conns *cs, struct hg_conn *c)
+{
+    const struct hg_err_row *row = hg_err_row(HG_E_HTTP_TIMEOUT);
+    struct hg_buf out = {0};
+
+    HG_ERR_INC(cs->m, HG_E_HTTP_TIMEOUT);
+    if (c->in->n == 0) {
+        hg_conn_drop(cs, c);
+        return;
+    }
+    hg_http_respond(&out, hg_http_status(HG_E_HTTP_TIMEOUT), "text/plain; charset=utf-8",
+                    hg_slice_str(row->text), false, false, "");
+    hg_conn_send_raw(cs, c, hg_buf_slice(&out));
+    hg_buf_fini(&out);
+    hg_conn_finish(cs, c);
+}
+
 static void on_due(struct hg_conns *cs, struct hg_conn *c)
 {
     if (c->state == HG_CONN_HTTP) {
-        if ((int32_t)(cs->tick - c->tick_limit) >= 0) {
-            HG_ERR_INC(cs->m, HG_E_HTTP_TIMEOUT);
-            hg_conn_drop(cs, c);
-        }
+        if ((int32_t)(cs->tick - c->tick_limit) >= 0)
+            http_timeout(cs, c);
         return;
     }
     if (c->state != HG_CONN_OPEN) {
@@ -615,7 +632,7 @@ void hg_conn_close(struct hg_conns *cs, struct hg_conn *c, int err)
     start_closing(cs, c, CLOSE_TICKS);
     if (c->state != HG_CONN_CLOSING)
         return;
-    if (row->close_code == hg_err_row(HG_E_SLOW_CONSUMER)->close_code || row->fault == HG_FAULT_PEER)
+    if (c->blocked) /* otherwise the answers before, and a 101 of this very turn, are still due */
         queue_cut(cs, c);
     queue_close_frame(cs, c, row->close_code ? row->close_code : hg_err_row(HG_E_BUG)->close_code,
                       hg_slice_str(row->wire));
@@ -686,6 +703,7 @@ static void feed_ws(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
             break;
         }
     }
+    hg_ws_rx_trim(&c->rx); /* an idle connection owns nothing of the message just handled */
 }
 
 /* In CLOSING after our own close: a close frame of the peer is what we wait for; everything else is discarded. */
@@ -755,7 +773,7 @@ static void read_conn(struct hg_conns *cs, struct hg_conn *c)
             return;
         }
         feed(cs, c, cs->rbuf, (size_t)n);
-        if (n < RBUF)
+        if (n < RBUF && !c->peer_end)
             return; /* edge-triggered: a short read means drained (epoll(7)) */
     }
     if (c->state != HG_CONN_DEAD && !c->again) {
@@ -790,6 +808,8 @@ static void on_ready(void *ctx, uint32_t index, uint32_t gen, unsigned events)
 
     if ((c->gen & 0xffffff) != gen || c->state == HG_CONN_FREE || c->state == HG_CONN_DEAD)
         return;
+    if (events & HG_END) /* came in one edge with data: a short read is not the end of it */
+        c->peer_end = true;
     if (events & (HG_IN | HG_HUP)) {
         if (!c->again)
             read_conn(cs, c);

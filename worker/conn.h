@@ -47,6 +47,7 @@ struct hg_conn {
     bool echo : 1;        /* raw echo resource */
     bool shut_after : 1;  /* our side ends when the queue is empty */
     bool got_eof : 1;
+    bool peer_end : 1;    /* the peer has sent its last byte: read on until it is met */
     bool pong_due : 1;
     bool keep_alive : 1;
     bool slow : 1;        /* counted in slow_clients, on the blocked list */

@@ -362,8 +362,8 @@ void hg_web_on_http(void *ctx, struct hg_conn *c)
         const char *why = NULL;
         ssize_t used;
 
-        if (!memchr(c->in->p, '\n', c->in->n) && c->in->n <= lim.max_head)
-            return; /* not even one line: a trickle must not be parsed over and over */
+        if (c->in->p[0] > ' ' && !memchr(c->in->p, '\n', c->in->n) && c->in->n <= lim.max_head)
+            return; /* not even one line: a trickle must not be parsed over and over; a TLS hello is told at once */
         used = hg_http_parse(c->in->p, c->in->n, &lim, &r.req, &why);
 
         if (used == 0)

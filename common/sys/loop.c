@@ -115,14 +115,14 @@ struct hg_timers *hg_loop_timers(struct hg_loop *l)
 
 static uint32_t to_epoll(unsigned events)
 {
-    return (events & HG_IN ? EPOLLIN : 0u) | (events & HG_OUT ? EPOLLOUT : 0u) |
+    return (events & HG_IN ? EPOLLIN | EPOLLRDHUP : 0u) | (events & HG_OUT ? EPOLLOUT : 0u) |
            (events & HG_ET ? EPOLLET : 0u);
 }
 
 static unsigned from_epoll(uint32_t events)
 {
     return (events & EPOLLIN ? HG_IN : 0u) | (events & EPOLLOUT ? HG_OUT : 0u) |
-           (events & (EPOLLERR | EPOLLHUP) ? HG_HUP : 0u);
+           (events & (EPOLLERR | EPOLLHUP) ? HG_HUP : 0u) | (events & EPOLLRDHUP ? HG_END : 0u);
 }
 
 static int control(struct hg_loop *l, int op, int fd, uint8_t kind, uint32_t id, uint32_t gen,

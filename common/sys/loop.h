@@ -22,7 +22,7 @@
 #include "common/base/mono.h"
 #include "common/base/timers.h"
 
-enum { HG_IN = 1, HG_OUT = 2, HG_HUP = 4 /* error or hang-up; always reported */, HG_ET = 8 /* edge-triggered */ };
+enum { HG_IN = 1, HG_OUT = 2, HG_HUP = 4 /* error or hang-up; always reported */, HG_ET = 8 /* edge-triggered */, HG_END = 16 /* with HG_IN: the peer sends no more */ };
 
 struct hg_loop;
 typedef void (*hg_ready_fn)(void *arg, int fd, unsigned events);
