@@ -2,6 +2,7 @@
 #include "tests/support/hgtest.h"
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include "common/base/err.h"
 #include "common/sys/loop.h"
 
@@ -166,6 +167,28 @@ static void a_class_gets_id_and_generation(void **state)
     assert_int_equal(got.calls, 2);
 }
 
+/* An edge-triggered reader that stops at a short read would never meet the end otherwise. */
+static void the_end_of_a_peer_is_told_beside_its_last_bytes(void **state)
+{
+    struct got got = {0};
+    uint8_t k = hg_loop_kind(*state, on_kind, &got);
+    int s[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, s), 0);
+    assert_int_equal(hg_loop_add(*state, k, s[0], 1, 1, HG_IN | HG_ET), 0);
+    assert_int_equal(send(s[1], "a", 1, 0), 1);
+    hg_loop_turn(*state, 1000);
+    assert_int_equal(got.events, HG_IN);
+    assert_int_equal(send(s[1], "b", 1, 0), 1);
+    assert_int_equal(shutdown(s[1], SHUT_WR), 0);
+    hg_loop_turn(*state, 1000);
+    assert_int_equal(got.calls, 2);
+    assert_int_equal(got.events, HG_IN | HG_END);
+    hg_loop_del(*state, s[0]);
+    close(s[0]);
+    close(s[1]);
+}
+
 struct again {
     struct hg_loop *l;
     struct hg_defer d, other;
@@ -254,6 +277,7 @@ int main(void)
         T(phases_in_order),
         T(a_stopped_watcher_gets_no_call_in_this_turn),
         T(a_class_gets_id_and_generation),
+        T(the_end_of_a_peer_is_told_beside_its_last_bytes),
         T(deferring_again_is_for_the_next_turn_which_does_not_wait),
         T(run_ends_by_stop_and_timers_are_not_early),
         T(many_watchers_and_set),
