@@ -426,12 +426,13 @@ static int tell_feed(struct hg_match *m, const char *company, const struct hg_ch
     hg_buf_addf(&name, "%s_", company);
     hg_buf_add_slice(&name, c->table);
     struct hg_map_node *n = hg_map_get(&m->feeds, hg_buf_slice(&name));
+    struct feed *f = n ? HG_CONTAINER_OF(n, struct feed, node) : NULL;
     hg_buf_fini(&name);
-    /* Company "a" with table "b_c" and company "a_b" with table "c" share a name; the condition
-     * tells them apart. */
-    if (n)
-        LIST_FOREACH(q, &HG_CONTAINER_OF(n, struct feed, node)->queries, of_feed)
-    if (rc == 0)
+    /* Company "a" with table "b_c" and company "a_b" with table "c" share a name; the feed is the
+     * first of them. */
+    if (!f || !hg_slice_eq(feed_table(f), c->table))
+        return 0;
+    for (q = LIST_FIRST(&f->queries); q && rc == 0; q = LIST_NEXT(q, of_feed))
         rc = tell_query(m, q, c->lsn, old, new);
     return rc;
 }

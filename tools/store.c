@@ -214,16 +214,21 @@ int64_t hg_store_lsn(sqlite3 *db)
 
 /* ---- the demo table ---- */
 
+/* SQLite names a broken constraint in its message, and the message reaches the person who typed. */
 static const char demo_table[] =
     "CREATE TABLE tasks ("
     " id INTEGER PRIMARY KEY,"
     " company_id TEXT NOT NULL,"
-    " title TEXT NOT NULL CHECK (typeof(title) = 'text' AND length(title) <= 500),"
-    " done BOOLEAN NOT NULL DEFAULT 0 CHECK (done IN (0, 1)),"
-    " priority INTEGER NOT NULL DEFAULT 3 CHECK (typeof(priority) = 'integer' AND priority BETWEEN "
-    "1 AND 5),"
+    " title TEXT NOT NULL,"
+    " done BOOLEAN NOT NULL DEFAULT 0,"
+    " priority INTEGER NOT NULL DEFAULT 3,"
     " assignee TEXT,"
-    " updated_at TIMESTAMP NOT NULL DEFAULT 0);"
+    " updated_at TIMESTAMP NOT NULL DEFAULT 0,"
+    " CONSTRAINT \"the title is a text of 1 to 500 characters\""
+    "  CHECK (typeof(title) = 'text' AND length(title) BETWEEN 1 AND 500),"
+    " CONSTRAINT \"done is true or false\" CHECK (done IN (0, 1)),"
+    " CONSTRAINT \"the priority is a whole number from 1 to 5\""
+    "  CHECK (typeof(priority) = 'integer' AND priority BETWEEN 1 AND 5));"
     "CREATE INDEX tasks_by_priority ON tasks (company_id, priority, id);";
 
 static const struct {
