@@ -243,7 +243,10 @@ static uint16_t port_after(const char *tag)
 {
     const char *line = strstr(read_file(log_path), "master.ready");
     const char *at = line ? strstr(line, tag) : NULL;
-    return at ? (uint16_t)atoi(strrchr(strndup(at, strcspn(at, " \n")), ':') + 1) : 0;
+    char addr[64];
+    snprintf(addr, sizeof addr, "%.*s", at ? (int)strcspn(at, " \n") : 0, at ? at : "");
+    const char *colon = strrchr(addr, ':');
+    return colon ? (uint16_t)atoi(colon + 1) : 0;
 }
 
 static void start_master(const char *const *flags)
