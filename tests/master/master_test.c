@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,7 +53,7 @@ static struct {
     _Atomic int no_kafka;
 } * page;
 
-static char dir[] = "/tmp/headgate-master-test-XXXXXX";
+static char dir[64];
 static char log_path[128], conf_path[128], sock_path[128], err_path[128];
 
 /* ---- the fake worker ---- */
@@ -613,6 +614,61 @@ static void test_usr1_opens_the_log_again(void **state)
     assert_int_equal(stop_master(SIGTERM), 0);
 }
 
+/* What systemd would have been told so far. */
+static const char *told(int fd)
+{
+    static char text[4096];
+    static size_t n;
+    ssize_t got;
+    while (n < sizeof text - 1 &&
+           (got = recv(fd, text + n, sizeof text - 2 - n, MSG_DONTWAIT)) > 0) {
+        n += (size_t)got;
+        text[n++] = '\n';
+    }
+    text[n] = '\0';
+    return text;
+}
+
+static void test_systemd_is_told(void **state)
+{
+    (void)state;
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "%s/notify", dir);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    setenv("NOTIFY_SOCKET", a.sun_path, 1);
+    setenv("WATCHDOG_USEC", "400000", 1);
+    start_master(NULL);
+    unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
+    WAIT_FOR(strstr(told(fd), "READY=1"));
+    WAIT_FOR(strstr(told(fd), "WATCHDOG=1"));
+    assert_null(strstr(told(fd), "STOPPING=1"));
+    kill(master.pid, SIGHUP);
+    WAIT_FOR(strstr(told(fd), "RELOADING=1"));
+    assert_int_equal(stop_master(SIGTERM), 0);
+    assert_non_null(strstr(told(fd), "STOPPING=1"));
+    close(fd);
+}
+
+static void test_one_pidfile_is_for_one_master(void **state)
+{
+    (void)state;
+    char pidflag[160], sock[160];
+    snprintf(pidflag, sizeof pidflag, "--pidfile=%s/pid", dir);
+    snprintf(sock, sizeof sock, "--control-socket=%s.2", sock_path);
+    start_master((const char *[]){pidflag, NULL});
+    assert_int_equal(end_of(fork_master((const char *[]){pidflag, sock, NULL})), 1);
+    snprintf(sock, sizeof sock, "pid %d", master.pid);
+    assert_non_null(strstr(read_file(err_path), sock));
+    /* A successor of a worker holds no lock on it: after a kill -9 of the master it can be had
+     * again. */
+    kill(master.pid, SIGKILL);
+    end_of(master.pid);
+    start_master((const char *[]){pidflag, NULL});
+    assert_int_equal(stop_master(SIGTERM), 0);
+}
+
 static void test_two_on_one_port(void **state)
 {
     (void)state;
@@ -775,6 +831,8 @@ static void test_ctl(void **state)
 static int group_setup(void **state)
 {
     (void)state;
+    const char *tmp = getenv("TMPDIR");
+    snprintf(dir, sizeof dir, "%.32s/headgate-master-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(dir) || chdir(dir) < 0)
         return -1;
     snprintf(log_path, sizeof log_path, "%s/log", dir);
@@ -827,6 +885,8 @@ int main(void)
         T(test_a_death_outside_a_record_blames_none),
         T(test_hup_applies_what_is_live_and_names_the_rest),
         T(test_usr1_opens_the_log_again),
+        T(test_systemd_is_told),
+        T(test_one_pidfile_is_for_one_master),
         T(test_two_on_one_port),
         T(test_bad_configuration_is_exit_code_2),
         T(test_workers_die_with_a_killed_master),
