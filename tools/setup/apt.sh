@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Debian packages that a task needs, and only those that are missing: with all of them there it asks no network.
-#   tools/setup/apt.sh build|test|checks|fuzz|package ...
+#   tools/setup/apt.sh build|test|checks|fuzz|package|deploy|python ...
 # An item is a package, or command:package where any provider of the command will do (a machine may have its own Node.js or JDK).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,6 +15,8 @@ declare -A groups=(
             curl:curl file:file"
     [checks]="clang-format:clang-format clang-tidy:clang-tidy run-clang-tidy:clang-tidy"
     [fuzz]="clang:clang libclang-rt-14-dev llvm-symbolizer:llvm"
+    [deploy]="systemd-analyze:systemd unshare:util-linux adduser"
+    [python]="python3:python3 python3-venv"
     [package]="dpkg-deb:dpkg-dev dpkg-shlibdeps:dpkg-dev file:file"
 )
 
