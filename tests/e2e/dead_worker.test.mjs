@@ -56,11 +56,11 @@ async function scene(t, options = {}) {
   for (const clients of s.byPid.values()) {
     await Promise.all(s.list.map(({ table, hashId }, i) => clients[i % clients.length].subscribe(table, hashId)));
     for (const c of clients) {
-      c.longest = 0;
-      c.onDiff = () => {
+      c.longest = 0; // of any stream: what a hung worker holds back is one share of them
+      c.onDiff = (_, sub) => {
         const now = performance.now();
-        if (c.last) c.longest = Math.max(c.longest, now - c.last);
-        c.last = now;
+        if (sub.last) c.longest = Math.max(c.longest, now - sub.last);
+        sub.last = now;
       };
     }
   }

@@ -89,8 +89,8 @@ export function childrenOf(pid) {
 /** The state letter of a process (R, S, T, Z), '' when it is gone. */
 export const stateOf = (pid) => /^State:\s+(\S)/m.exec(proc(pid, 'status'))?.[1] ?? '';
 
-/** Resident memory in bytes. */
-export const memoryOf = (pid) => 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(proc(pid, 'status'))?.[1] ?? 0);
+/** Private resident memory in bytes: without the rings, which are shared and made whole before fork. */
+export const memoryOf = (pid) => 1024 * Number(/^RssAnon:\s+(\d+)/m.exec(proc(pid, 'status'))?.[1] ?? 0);
 
 /** Which of the processes holds the server's end of the connection whose client side is localPort. */
 export function ownerOfConnection(pids, localPort) {
