@@ -123,6 +123,8 @@ static const char *build(const struct args *a, struct hg_slice method, struct hg
 
     if (m < 0)
         return "Unknown RPC method: ";
+    if (a->call->table.n == 0)
+        return "table: expected a string of at least 1 character";
     for (unsigned i = 0; i < HG_COUNTOF(methods); i++)
         if ((int)methods[i].method == m)
             return methods[i].put(a, out);
@@ -160,7 +162,7 @@ static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc 
 
     rc->spec.company = hg_atom_text(c->s.tenant);
     rc->spec.table = table_of(o, payload);
-    why = rc->spec.table.n ? build(&a, o->method, &request) : "table: expected a string of at least 1 character";
+    why = build(&a, o->method, &request);
     if (why) {
         hg_buf_adds(&text, why);
         if (why[strlen(why) - 1] == ' ')
