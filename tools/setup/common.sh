@@ -29,23 +29,3 @@ wait_until() {
 }
 
 port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-# The port in what headgate --print=effective prints.
-port_of_settings() { sed -n 's/^port *= *\([0-9]*\).*/\1/p'; }
-
-# announce_console PORT PID: says what to open as soon as PORT answers, from the background, and goes away with PID.
-# Forked twice, so that a gateway that takes this shell's place is not given a child it does not know.
-announce_console() {
-    (
-        (
-            for _ in $(seq 300); do
-                kill -0 "$2" 2>/dev/null || exit 0
-                if port_answers "$1"; then
-                    say "open http://127.0.0.1:$1/console/ in a browser, in two tabs"
-                    exit 0
-                fi
-                sleep 0.2
-            done
-        ) &
-    )
-}

@@ -1,9 +1,9 @@
 #!/bin/bash
-# run.sh [flags]: headgate --dev in the foreground. It starts and stops its own broker, SQL worker and change source.
+# run.sh [flags]: headgate --dev in the foreground. It starts its own broker, SQL worker and change source, says
+# what to open, and stops them all at Ctrl-C.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 bin=$root/build/release/headgate
 
-say "starting headgate --dev $*; Ctrl-C stops it and all it has started"
-announce_console "$("$bin" --dev "$@" --print=effective | port_of_settings)" $$
+say "starting headgate --dev $*"
 exec "$bin" --dev "$@"

@@ -32,7 +32,6 @@ wait_until 10 "Redis (see $dir/redis.log)" port_answers "$redis_port"
 
 flags=(--dev --kafka-brokers "127.0.0.1:$kafka_port" --backplane redis --backplane-url "redis://127.0.0.1:$redis_port" "$@")
 say "starting headgate ${flags[*]}; Ctrl-C stops all three"
-announce_console "$("$bin" "${flags[@]}" --print=effective | port_of_settings)" $$
 rc=0
 "$bin" "${flags[@]}" || rc=$?
 exit $rc
