@@ -65,17 +65,6 @@ void hg_master_set_log_level(struct hg_master *m, int level)
 
 /* ---- stop ---- */
 
-/* From now on a connection is refused rather than left to wait for nobody. The workers hold their
- * own descriptors still. */
-static void close_listeners(struct hg_master *m)
-{
-    for (uint32_t i = 0; i < m->host->nslots; i++) {
-        if (m->workers[i].listen_fd >= 0)
-            close(m->workers[i].listen_fd);
-        m->workers[i].listen_fd = -1;
-    }
-}
-
 static void drain_all(struct hg_master *m)
 {
     m->phase = HG_MASTER_DRAINS;
@@ -103,7 +92,6 @@ void hg_master_stop(struct hg_master *m, bool now)
         end_all(m);
     else
         drain_all(m);
-    close_listeners(m);
     hg_host_wake_all(m->host);
 }
 
@@ -274,6 +262,8 @@ static void tick(struct hg_master *m)
         return;
     m->next_tick = hg_mono_add(m->now, HG_MASTER_TICK);
     hg_workers_heartbeats(m);
+    if (m->phase != HG_MASTER_RUNS)
+        hg_workers_refuse(m);
     hg_log_tick();
     if (m->notify.watchdog_us && hg_mono_reached(m->now, m->next_watchdog)) {
         hg_notify_send(&m->notify, "WATCHDOG=1");

@@ -35,7 +35,8 @@ struct hg_worker_slot {
     int listen_fd;   /* kept open whatever happens to workers; -1 once the host ends */
     int ipc_fd;      /* the master's end; -1: none */
     bool hung;       /* killed because it hung, for the log */
-    bool has_served; /* ever: for READY=1 */
+    bool accepting;  /* this worker said READY */
+    bool has_served; /* one of this slot ever did: for READY=1 */
 };
 
 struct hg_master {
@@ -83,7 +84,9 @@ struct hg_master {
 void hg_workers_init(struct hg_master *m);
 void hg_workers_tick(struct hg_master *m);       /* due starts and kills; each round */
 void hg_workers_heartbeats(struct hg_master *m); /* once per HG_MASTER_TICK */
-void hg_workers_prepare(struct hg_master *m);    /* their descriptors into the poll set */
+void hg_workers_refuse(
+    struct hg_master *m); /* while ending: closes the listeners that no worker watches any more */
+void hg_workers_prepare(struct hg_master *m); /* their descriptors into the poll set */
 bool hg_workers_next(const struct hg_master *m, struct hg_mono *when);
 bool hg_workers_reaped(struct hg_master *m, pid_t pid, int status); /* false: not one of them */
 void hg_workers_event(struct hg_master *m, enum hg_slot_event ev,

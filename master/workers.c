@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/sys/log.h"
@@ -109,7 +110,7 @@ static int start_in(struct hg_master *m, uint32_t slot, uint32_t seat)
     w->seat = seat;
     w->ipc_fd = pair[0];
     w->hang = (struct hg_hang){0};
-    w->hung = false;
+    w->hung = w->accepting = false;
     return 0;
 }
 
@@ -308,7 +309,7 @@ static void on_ready(struct hg_master *m, uint32_t slot)
     if (w->slot.state != HG_SLOT_STARTING)
         return;
     set_seat_state(m, slot, HG_SEAT_SERVING);
-    w->has_served = true;
+    w->accepting = w->has_served = true;
     hg_worker_event(m, slot, HG_SLOT_EV_READY, m->now);
     hg_log(HG_LOG_INFO, name_of(slot, name), "worker.serves", "pid=%d seat=%u", w->pid, w->seat);
 }
@@ -336,6 +337,29 @@ void hg_workers_prepare(struct hg_master *m)
     for (uint32_t i = 0; i < m->host->nslots; i++)
         if (m->workers[i].ipc_fd >= 0)
             hg_polls_add(&m->polls, m->workers[i].ipc_fd, POLLIN, on_ipc, m);
+}
+
+/* ---- the end of the listeners ---- */
+
+/* Could its worker still accept? Shutting the socket under it would look like a failure to it. */
+static bool is_watched(const struct hg_master *m, const struct hg_worker_slot *w)
+{
+    if (w->pid == 0)
+        return false;
+    return !w->accepting || (atomic_load(&m->host->seats[w->seat].ready) & HG_READY_ACCEPT);
+}
+
+void hg_workers_refuse(struct hg_master *m)
+{
+    for (uint32_t i = 0; i < m->host->nslots; i++) {
+        struct hg_worker_slot *w = &m->workers[i];
+        if (w->listen_fd < 0 || is_watched(m, w))
+            continue;
+        /* The worker holds the socket too: only shutdown makes the kernel refuse what would else
+         * wait for nobody. */
+        shutdown(w->listen_fd, SHUT_RDWR);
+        close_fd(&w->listen_fd);
+    }
 }
 
 /* ---- reap ---- */

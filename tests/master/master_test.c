@@ -93,6 +93,7 @@ static bool obey_master(const struct hg_master_worker *w)
         if (msg.type == HG_IPC_DRAIN) {
             atomic_fetch_add(&page->drains, 1);
             atomic_store(&page->drain_left_ms, (int)(msg.drain.deadline_us / HG_MS));
+            atomic_fetch_and(&w->host->seats[w->seat].ready, ~(uint32_t)HG_READY_ACCEPT);
         } else if (msg.type == HG_IPC_STOP_NOW) {
             atomic_fetch_add(&page->stops, 1);
         } else if (msg.type == HG_IPC_CONF_LIVE &&
@@ -112,6 +113,8 @@ static bool obey_master(const struct hg_master_worker *w)
 
 static void accept_one(const struct hg_master_worker *w)
 {
+    if (!(atomic_load(&w->host->seats[w->seat].ready) & HG_READY_ACCEPT))
+        return;
     struct hg_addr peer;
     char text[32];
     int fd = hg_sock_accept(w->listen_fd, &peer);
@@ -283,7 +286,9 @@ static int connect_to(uint16_t port)
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+        int err = errno;
         close(fd);
+        errno = err;
         return -1;
     }
     return fd;
@@ -299,6 +304,14 @@ static int who_answers(void)
     ssize_t n = recv(fd, text, sizeof text - 1, 0);
     close(fd);
     return n > 0 ? atoi(text) : -1;
+}
+
+static bool is_refused(void)
+{
+    int fd = connect_to(master.port);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 && errno == ECONNREFUSED;
 }
 
 /* The answer's whole text. */
@@ -402,6 +415,7 @@ static void test_a_second_and_third_signal_hasten(void **state)
     atomic_store(&page->deaf, 1);
     kill(master.pid, SIGTERM);
     WAIT_FOR(page->drains == 3);
+    WAIT_FOR(is_refused()); /* nobody waits for workers that will not accept again */
     kill(master.pid, SIGTERM);
     WAIT_FOR(page->stops >= 3);
     assert_int_equal(stop_master(SIGTERM), 0);
