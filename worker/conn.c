@@ -22,7 +22,7 @@ enum {
     TICK_MS = 250,
     CLOSE_TICKS = 5000 / TICK_MS,   /* how long a peer may take to answer our close */
     LINGER_TICKS = 2000 / TICK_MS,
-    ENTRY_CHARGE = 256,     /* beside its bytes: an entry may keep a whole chunk alive */
+    ENTRY_CHARGE = 1024,    /* beside its bytes: an entry may keep a whole chunk alive */
 };
 
 /* What waits to be written: spans in order, the first of them partly written. */
@@ -297,7 +297,7 @@ static void mark_dirty(struct hg_conns *cs, struct hg_conn *c)
 /* A frame too large to share a chunk: a snapshot, bounded by max_snapshot and by who sends it. */
 static bool is_big(const struct hg_span *s)
 {
-    return s->c->cap > HG_CHUNK_MAX;
+    return s->c->own;
 }
 
 static void queue_span(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)

@@ -41,9 +41,10 @@ static struct hg_span reserve(struct hg_frames *fr, struct hg_arena *a, uint32_t
         c->refs++;
         return s;
     }
-    if (n > HG_CHUNK_MAX / 2) {
+    if (n > HG_FRAME_BIG) {
         c = chunk_new(fr, n);
         c->used = n;
+        c->own = 1;
         return (struct hg_span){c, 0, n};
     }
     if (a->next_cap < HG_CHUNK_MIN)

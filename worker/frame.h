@@ -18,13 +18,18 @@
 #include <stdint.h>
 #include "common/base/slice.h"
 
-enum { HG_CHUNK_MIN = 512, HG_CHUNK_MAX = 16384 };
+enum {
+    HG_CHUNK_MIN = 512,
+    HG_CHUNK_MAX = 65536, /* a busy room's turn is then one iovec; a quiet one never gets there */
+    HG_FRAME_BIG = 8192,  /* larger frames have a chunk of their own */
+};
 enum { HG_WS_OP_TEXT = 1, HG_WS_OP_BINARY = 2, HG_WS_OP_CLOSE = 8, HG_WS_OP_PING = 9, HG_WS_OP_PONG = 10 };
 
 struct hg_chunk {
     uint32_t refs; /* spans, queue entries and the arena that still fills it */
     uint32_t used;
     uint32_t cap;
+    uint32_t own;  /* 1: made for one frame above HG_FRAME_BIG */
     unsigned char data[];
 };
 
