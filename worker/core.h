@@ -41,6 +41,7 @@ struct hg_relay {
     struct hg_pending *first, **end;
     uint64_t pending_bytes;
     struct hg_timer retry;
+    struct hg_buf text;        /* the envelope being published */
 };
 
 struct hg_worker {

@@ -150,24 +150,37 @@ static void on_bus_state(void *ctx, bool up)
         atomic_fetch_and(&w->seat->ready, ~(uint32_t)HG_READY_BACKPLANE);
 }
 
+/* Does anybody else read our ring? */
+static bool has_siblings(const struct hg_worker *w)
+{
+    for (uint32_t i = 0; i < w->host->nseats; i++) {
+        uint32_t state = atomic_load_explicit(&w->host->seats[i].state, memory_order_relaxed);
+
+        if (i != w->boot->seat && state != HG_SEAT_FREE && state != HG_SEAT_DEAD)
+            return true;
+    }
+    return false;
+}
+
 int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e)
 {
-    struct hg_buf text = {0};
-    int n, rc;
+    struct hg_buf *text = &w->relay.text;
+    bool siblings = has_siblings(w);
+    int rc;
 
     e->src = hg_slice_str(w->host->instance_id);
-    hg_envelope_put(&text, e);
-    rc = to_siblings(w, e, hg_buf_slice(&text)); /* only appended: the siblings hear of it at the end of the turn */
-    if (rc < 0) {
-        hg_buf_fini(&text);
-        return rc;
+    hg_buf_reset(text);
+    if (siblings || w->relay.bus)
+        hg_envelope_put(text, e);
+    if (siblings) {
+        rc = to_siblings(w, e, hg_buf_slice(text)); /* only appended: they hear of it at the end of the turn */
+        if (rc < 0)
+            return rc;
     }
     HG_INC(w->m, broadcasts);
-    n = deliver(w, e);
-    if (w->relay.bus)
-        rc = hg_bus_publish(w->relay.bus, hg_buf_slice(&text)); /* counted there; local delivery stands */
-    hg_buf_fini(&text);
-    return n;
+    if (w->relay.bus && hg_bus_publish(w->relay.bus, hg_buf_slice(text)) < 0) /* counted there; local delivery stands */
+        hg_log_limited(HG_LOG_DEBUG, NULL, "backplane.local_only", "bytes=%zu", text->n);
+    return deliver(w, e);
 }
 
 void hg_relay_init(struct hg_worker *w)
@@ -190,6 +203,7 @@ void hg_relay_fini(struct hg_worker *w)
     hg_bus_free(w->relay.bus);
     w->relay.bus = NULL;
     hg_timer_stop(hg_loop_timers(w->loop), &w->relay.retry);
+    hg_buf_fini(&w->relay.text);
     while (w->relay.first) {
         struct hg_pending *p = w->relay.first;
 
