@@ -101,15 +101,29 @@ static void tell_position(struct hg_kafka *k, struct ktopic *t, uint32_t i, int6
     k->spec.ev.on_position(k->spec.ev.ctx, part_number(t, i), next);
 }
 
-/* Goes on where somebody stopped. After the topic was away the record before is looked at: is it
+static struct kmark last_consumed(struct hg_kafka *k, struct ktopic *t, uint32_t i)
+{
+    const struct hg_part *s = stored(k, t, i);
+    int64_t next = atomic_load(&s->next);
+    return (struct kmark){next - 1, next > 0 ? atomic_load(&s->stamp_ms) : 0};
+}
+
+static void verify(struct hg_kafka *k, struct ktopic *t, uint32_t i, int64_t next)
+{
+    begin(k, t, i, t->parts[i].mark[1].offset, PART_VERIFY);
+    t->parts[i].next = next;
+}
+
+/* Goes on where somebody stopped. After the topic was away a record from before is looked at: is it
  * still the same log? */
 static void take_over(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 {
-    struct hg_part *s = stored(k, t, i);
-    int64_t next = atomic_load(&s->next);
-    if (t->parts[i].aim == AIM_LOST && next > 0 && atomic_load(&s->stamp_ms) > 0) {
-        begin(k, t, i, next - 1, PART_VERIFY);
-        t->parts[i].next = next;
+    struct kpart *p = &t->parts[i];
+    int64_t next = atomic_load(&stored(k, t, i)->next);
+    if (p->aim != AIM_LOST || p->mark[1].stamp == 0 || p->mark[1].offset >= next)
+        p->mark[0] = p->mark[1] = last_consumed(k, t, i);
+    if (p->aim == AIM_LOST && p->mark[1].stamp > 0) {
+        verify(k, t, i, next);
         return;
     }
     live_from(k, t, i, next);
@@ -155,6 +169,7 @@ static void lost(struct hg_kafka *k, struct ktopic *t, uint32_t i)
            rd_kafka_topic_name(t->rkt), i, (long long)atomic_load(&stored(k, t, i)->next),
            (long long)p->lo, (long long)p->hi); /* the loss itself is the callee's to log */
     live_from(k, t, i, p->lo);
+    p->mark[0] = p->mark[1] = (struct kmark){0};
     k->spec.ev.on_position_lost(k->spec.ev.ctx, part_number(t, i), p->lo);
 }
 
@@ -283,20 +298,21 @@ static bool seeking(struct hg_kafka *k, struct ktopic *t, struct kpart *p,
 static void verified(struct hg_kafka *k, struct ktopic *t, uint32_t i)
 {
     struct kpart *p = &t->parts[i];
+    bool starts = p->aim == AIM_LOST; /* otherwise it was being read all along */
     p->state = PART_LIVE;
     p->aim = AIM_FIRST;
     p->eof = -1;
-    tell_position(k, t, i, p->next);
+    if (starts)
+        tell_position(k, t, i, p->next);
 }
 
-/* A made-anew log can be longer than the old one; then the time stamp of the last record consumed
- * gives it away. */
+/* A log made anew can be longer than the old one; then the time stamp of a record from before gives
+ * it away. */
 static bool verifying(struct hg_kafka *k, struct ktopic *t, struct kpart *p,
                       const rd_kafka_message_t *m)
 {
     uint32_t i = (uint32_t)m->partition;
-    if (m->offset < p->next &&
-        record_of(t, m).stamp_ms != atomic_load(&stored(k, t, i)->stamp_ms)) {
+    if (m->offset == p->mark[1].offset && record_of(t, m).stamp_ms != p->mark[1].stamp) {
         p->next = INT64_MAX; /* above every end: lost for certain */
         ask(k, t, i, AIM_LOST);
         return true;
@@ -540,11 +556,43 @@ static int64_t part_lag(struct hg_kafka *k, struct ktopic *t, uint32_t i)
     return p->state == PART_LIVE && hi > at ? hi - at : 0;
 }
 
+static void renew_mark(struct hg_kafka *k, struct ktopic *t, uint32_t i)
+{
+    struct kpart *p = &t->parts[i];
+    if (p->state != PART_LIVE || p->next != atomic_load(&stored(k, t, i)->next))
+        return;
+    p->mark[1] = p->mark[0];
+    p->mark[0] = last_consumed(k, t, i);
+}
+
+/* A position was lost somewhere on this host. If the topic was made anew, a partition of it whose
+ * new log is already longer than our position would go on in the middle, and nothing would tell. */
+static void suspect(struct hg_kafka *k, struct ktopic *t)
+{
+    uint64_t resets = 0;
+    for (uint32_t i = 0; i < t->nparts; i++)
+        resets += atomic_load(&stored(k, t, i)->resets);
+    for (uint32_t i = 0; resets != t->resets && i < t->nparts; i++) {
+        struct kpart *p = &t->parts[i];
+        if (p->state == PART_LIVE && p->mark[1].stamp > 0 && p->mark[1].offset < p->next)
+            verify(k, t, i, p->next);
+    }
+    t->resets = resets;
+}
+
+static void look_after(struct hg_kafka *k, struct ktopic *t)
+{
+    suspect(k, t);
+    ask_again(k, t);
+    for (uint32_t i = 0; k->ticks % KAFKA_MARK_TICKS == 0 && i < t->nparts; i++)
+        renew_mark(k, t, i);
+}
+
 void kafka_in_tick(struct hg_kafka *k)
 {
     int64_t records = 0, oldest_ms = 0, now = hg_wall_ms();
     for (uint32_t t = 0; t < k->spec.host->ntopics; t++) {
-        ask_again(k, &k->topics[t]);
+        look_after(k, &k->topics[t]);
         for (uint32_t i = 0; i < k->topics[t].nparts; i++) {
             int64_t lag = part_lag(k, &k->topics[t], i);
             int64_t stamp = atomic_load(&stored(k, &k->topics[t], i)->stamp_ms);
@@ -554,6 +602,7 @@ void kafka_in_tick(struct hg_kafka *k)
         }
     }
     ask_again(k, &k->reply);
+    k->ticks++;
     HG_SET(k->spec.metrics, lag_records, records);
     HG_SET(k->spec.metrics, lag_ms, oldest_ms);
 }

@@ -16,8 +16,9 @@
  *   OFF --apply--> ASKING --offsets--> LIVE    start of the log, or an empty one
  *                  ASKING --offsets--> SEEKING --last data record and end met--> LIVE
  *   OFF --apply--> VERIFY --same record there--> LIVE       the topic was away: is it the same log?
- *   LIVE, SEEKING, VERIFY --offset gone--> ASKING           (AIM_LOST unless the start was still
- * being looked for) any --share moved, topic away--> OFF
+ *   LIVE --tick--> VERIFY                                   a partition of the topic was lost
+ * somewhere: is this one? LIVE, SEEKING, VERIFY --offset gone--> ASKING           (AIM_LOST unless
+ * the start was still being looked for) any --share moved, topic away--> OFF
  */
 #ifndef HG_WORKER_KAFKA_PRIV_H
 #define HG_WORKER_KAFKA_PRIV_H
@@ -30,23 +31,31 @@
 enum {
     KAFKA_BATCH = 256,    /* messages taken from librdkafka at once */
     KAFKA_BUDGET = 1000,  /* records per turn and queue: clients are flushed in between */
+    KAFKA_MARK_TICKS = 4, /* a mark is renewed this often: a topic made anew is noticed sooner */
     KAFKA_TICK_MS = 1000, /* lag, and asks that got no answer */
 };
 
 enum kpart_state { PART_OFF, PART_ASKING, PART_SEEKING, PART_VERIFY, PART_LIVE };
 enum kpart_aim { AIM_LAST, AIM_FIRST, AIM_LOST };
 
+/* A record that was consumed: by its time stamp a log made anew is told from the one we knew. stamp
+ * 0: none. */
+struct kmark {
+    int64_t offset, stamp;
+};
+
 struct kpart {
-    uint8_t state;  /* enum kpart_state */
-    uint8_t aim;    /* enum kpart_aim: what the offsets were asked for */
-    bool asked;     /* an answer is due */
-    bool found;     /* SEEKING: a data record below hi was met */
-    uint32_t gen;   /* of the last ask: older answers are void */
-    int64_t lo, hi; /* start and end of the log as answered */
-    int64_t from;   /* SEEKING: where reading began */
-    int64_t next;   /* lowest offset that may still be handed on */
-    int64_t eof;    /* end of log met by reading; past transaction markers, unlike next */
-    uint64_t stale; /* messages of batches up to this number belong to an earlier start */
+    uint8_t state;        /* enum kpart_state */
+    uint8_t aim;          /* enum kpart_aim: what the offsets were asked for */
+    bool asked;           /* an answer is due */
+    bool found;           /* SEEKING: a data record below hi was met */
+    uint32_t gen;         /* of the last ask: older answers are void */
+    int64_t lo, hi;       /* start and end of the log as answered */
+    int64_t from;         /* SEEKING: where reading began */
+    int64_t next;         /* lowest offset that may still be handed on */
+    int64_t eof;          /* end of log met by reading; past transaction markers, unlike next */
+    struct kmark mark[2]; /* now and then, [1] the older: what VERIFY compares */
+    uint64_t stale;       /* messages of batches up to this number belong to an earlier start */
 };
 
 struct ktopic {
@@ -54,7 +63,8 @@ struct ktopic {
     rd_kafka_topic_t *rkt;
     struct kpart *parts;
     uint32_t nparts;
-    bool gone; /* it existed and was then reported missing */
+    bool gone;       /* it existed and was then reported missing */
+    uint64_t resets; /* of all its partitions on this host, as last seen */
 };
 
 struct kbatch {
@@ -122,6 +132,7 @@ struct hg_kafka {
     bool paused, blocked;           /* blocked: on_record said false */
     bool closing;
     uint32_t held;
+    unsigned ticks;
     struct kproducer_topic *out;
     size_t nout;
     bool plain_producer; /* the broker refuses idempotence */

@@ -30,6 +30,14 @@ async function audience(s, n = 6) {
 const eachHas = (clients, hashId, n, ms = 20000) => waitFor(() => clients.every((c) => c.sub(hashId).diffs.length >= n),
   { ms, what: () => `${n} diffs of ${hashId}; there are ${clients.map((c) => c.sub(hashId).diffs.length)}` });
 
+/** Commits, and waits until the gateway has consumed n records more: they are below the floor of who subscribes now. */
+async function consumed(s, n, commit) {
+  const before = await s.hg.metric('headgate_records_total');
+  commit();
+  await s.db.flush();
+  await waitFor(async () => (await s.hg.metric('headgate_records_total')) >= before + n, { what: `${n} records consumed` });
+}
+
 /** Nobody closed, no error said, and the bystanders saw one snapshot and exactly `diffs` diffs. */
 async function unharmed({ clients, bystanders }, diffs) {
   await eachHas(bystanders, 'other', diffs);
@@ -108,8 +116,7 @@ test('equal LSNs: all that differ from the one before are handed on', { timeout:
 
 test('falling LSNs: a replay is dropped, disorder resets the stream', { timeout: 120000 }, async (t) => {
   const s = await stage(t, {});
-  s.db.commit('t', 'h0', 'a', { n: 1 });
-  await s.db.flush();
+  await consumed(s, 1, () => s.db.commit('t', 'h0', 'a', { n: 1 }));
   const all = await audience(s);
   const floor = s.db.lsn, lsn = floor + 100n;
   await send(s, [record('h0', lsn, { x: 1 }), record('h0', lsn + 10n, { x: 2 }),
@@ -137,8 +144,7 @@ test('falling LSNs: a replay is dropped, disorder resets the stream', { timeout:
 test('disorder among held records mends itself', { timeout: 120000 }, async (t) => {
   let release;
   const s = await stage(t, {});
-  s.db.commit('t', 'h0', 'a', { n: 1 });
-  await s.db.flush();
+  await consumed(s, 1, () => s.db.commit('t', 'h0', 'a', { n: 1 }));
   const gate = new Promise((resolve) => { release = resolve; });
   const answer = s.db.answer.bind(s.db);
   s.db.answer = async (request) => {

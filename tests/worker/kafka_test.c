@@ -82,6 +82,7 @@ static void on_position_lost(void *ctx, uint32_t part, int64_t next)
     struct door *d = ctx;
     d->losses++;
     d->position[part] = next;
+    atomic_fetch_add(&the->host->parts[part].resets, 1);
     atomic_store(&the->host->parts[part].next, next);
 }
 
@@ -683,6 +684,34 @@ static void a_topic_made_anew_is_noticed(void **state)
     teardown(w);
 }
 
+static void all_of_a_topic_made_anew_is_noticed(void **state)
+{
+    (void)state;
+    struct world *w = real_setup(2, 2); /* each worker has one partition of it */
+    open_door(w, 0);
+    open_door(w, 1);
+    until(w, w->door[0].positions + w->door[1].positions == 3);
+    put(w, 0, 10);
+    put(w, 1, 10);
+    until(w, w->door[0].n == 10 && w->door[1].n == 10);
+    close_door(w, 0);
+    close_door(w, 1);
+    mock_kafka_delete_topic(w->broker, w->diffs);
+    mock_kafka_topic(w->broker, w->diffs, 2);
+    put(w, 0, 15); /* longer than the stored position: by itself it would go on at 10 */
+    put(w, 1, 3);  /* shorter: it is seen */
+    open_door(w, 0);
+    open_door(w, 1);
+    until(w, w->door[0].losses == 1 && w->door[1].losses == 1);
+    until(w, w->door[0].n >= 15 && w->door[0].records[w->door[0].n - 1].offset == 14 &&
+                 w->door[1].n == 3);
+    for (int i = 0; i < 15; i++)
+        assert_int_equal(w->door[0].records[w->door[0].n - 15 + (size_t)i].offset, i);
+    turns(w, 1500); /* what was verified stays */
+    assert_int_equal(w->door[0].losses + w->door[1].losses, 2);
+    teardown(w);
+}
+
 static void a_record_of_20_mb_comes_through(void **state)
 {
     (void)state;
@@ -723,6 +752,7 @@ int main(void)
         cmocka_unit_test(a_trimmed_and_empty_log),
         cmocka_unit_test(a_stored_position_below_the_log_is_lost),
         cmocka_unit_test(a_topic_made_anew_is_noticed),
+        cmocka_unit_test(all_of_a_topic_made_anew_is_noticed),
         cmocka_unit_test(a_record_of_20_mb_comes_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
