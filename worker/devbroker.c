@@ -12,12 +12,9 @@
 #include "common/base/macros.h"
 #include "worker/devbroker.h"
 
-static const struct {
-    const char *name;
-    int partitions;
-} topics[] = {
-    {"server.page.diffs", 4},    {"server.row.events", 4}, {"server.cdc.filtered", 4},
-    {"server.query.control", 4}, {"server.page.seed", 4},  {"sql.rpc.requests", 4},
+static const char *const topics[] = {
+    "server.page.diffs",    "server.row.events", "server.cdc.filtered",
+    "server.query.control", "server.page.seed",  "sql.rpc.requests",
 };
 
 static void block_signals(sigset_t *stop)
@@ -44,17 +41,26 @@ static rd_kafka_t *new_handle(void)
     return rk;
 }
 
+/* After the address is out: each call may wait a second for the cluster's thread. A client that
+ * asks first makes the topic with the same four partitions, the cluster's default. */
+static void make_topics(rd_kafka_mock_cluster_t *mc)
+{
+    for (size_t i = 0; i < HG_COUNTOF(topics); i++) {
+        rd_kafka_resp_err_t err = rd_kafka_mock_topic_create(mc, topics[i], 4, 1);
+        if (err && err != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+            fprintf(stderr, "devbroker: topic %s: %s\n", topics[i], rd_kafka_err2str(err));
+    }
+}
+
 static int serve(rd_kafka_mock_cluster_t *mc, int ready_fd, const sigset_t *stop)
 {
     char line[256];
-    for (size_t i = 0; i < HG_COUNTOF(topics); i++)
-        if (rd_kafka_mock_topic_create(mc, topics[i].name, topics[i].partitions, 1))
-            return 1;
     int n = snprintf(line, sizeof line, "%s\n", rd_kafka_mock_cluster_bootstraps(mc));
     if (write(ready_fd, line, (size_t)n) !=
         n) /* nobody there: the master died before we could hear of it */
         return 1;
     close(ready_fd);
+    make_topics(mc);
     int sig;
     return sigwait(stop, &sig) == 0 ? 0 : 1;
 }
