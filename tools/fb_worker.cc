@@ -68,6 +68,20 @@ void set_one(Reader &r, hg_sq_value *out, hg_sq_scalar v)
     *out = hg_sq_value{false, item, 1};
 }
 
+// The verifier checks where a vector begins, not that its elements stand at their natural addresses: copy them out.
+template <typename T> T element(const flatbuffers::Vector<T> *values, flatbuffers::uoffset_t i)
+{
+    T v;
+    memcpy(&v, values->Data() + i * sizeof(T), sizeof v);
+    return flatbuffers::EndianScalar(v);
+}
+
+const flatbuffers::String *element(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *values,
+                                   flatbuffers::uoffset_t i)
+{
+    return values->Get(i);
+}
+
 template <typename V, typename F> bool set_list(Reader &r, hg_sq_value *out, const V *values, F to_scalar)
 {
     if (!values)
@@ -76,7 +90,7 @@ template <typename V, typename F> bool set_list(Reader &r, hg_sq_value *out, con
         return r.refuse("a list with too many values");
     hg_sq_scalar *items = r.make<hg_sq_scalar>(values->size());
     for (flatbuffers::uoffset_t i = 0; i < values->size(); i++)
-        items[i] = to_scalar(values->Get(i));
+        items[i] = to_scalar(element(values, i));
     *out = hg_sq_value{true, items, values->size()};
     return true;
 }
@@ -228,6 +242,16 @@ template <typename M> bool read_query(Reader &r, const M *in, hg_sq_query *q)
     return true;
 }
 
+// Records of Kafka lie at any address; FlatBuffers wants theirs aligned.
+const uint8_t *aligned(struct hg_arena *a, hg_slice msg)
+{
+    if (!msg.p)
+        return nullptr;
+    void *copy = hg_arena_alloc(a, msg.n + 1);
+    memcpy(copy, msg.p, msg.n);
+    return static_cast<const uint8_t *>(copy);
+}
+
 template <typename P> void read_names(const P *p, hg_fbw_request *out)
 {
     out->query.company = slice(p->company_id());
@@ -367,7 +391,7 @@ extern "C" int hg_fbw_read_request(struct hg_slice msg, struct hg_arena *a, stru
 {
     *out = hg_fbw_request{};
     *why = "not a RequestEnvelope";
-    const auto *bytes = reinterpret_cast<const uint8_t *>(msg.p);
+    const uint8_t *bytes = aligned(a, msg);
     if (!bytes || msg.n < 8)
         return -HG_E_FB_INVALID;
     flatbuffers::Verifier verifier(bytes, msg.n, 128, 100000);
@@ -390,7 +414,7 @@ extern "C" int hg_fbw_read_filter(struct hg_slice msg, struct hg_arena *a, struc
 {
     *out = hg_sq_query{};
     *why = "not a StreamingSqlDataFilter";
-    const auto *bytes = reinterpret_cast<const uint8_t *>(msg.p);
+    const uint8_t *bytes = aligned(a, msg);
     if (!bytes || msg.n < 8)
         return -HG_E_FB_INVALID;
     flatbuffers::Verifier verifier(bytes, msg.n, 128, 100000);

@@ -6,6 +6,7 @@
 #include "tests/support/hgtest.h"
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include "tests/tools/support.h"
 
@@ -25,6 +26,7 @@ static pid_t start(const char *program, const char *more)
 {
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test must not leave them behind */
         execl(program, program, "--brokers", brokers, "--db", db_path, more, NULL);
         _exit(127);
     }

@@ -175,6 +175,31 @@ void read_entry(const SqlSchema::CursorEntry *e, char *to, size_t cap)
         snprintf(to, cap, "%s=null", e->field()->c_str());
 }
 
+void read_reply(const uint8_t *p, hgt_reply *r)
+{
+    const auto *e = GetRoot<SqlRpc::ResponseEnvelope>(p);
+    r->good = true;
+    copy(r->corr, sizeof r->corr, e->correlation_id());
+    r->ok = e->ok();
+    r->error = e->error_code();
+    copy(r->message, sizeof r->message, e->error_message());
+    r->kind = e->data_type();
+    if (const auto *rows = e->data_as_RowsJson())
+        read_rows(rows->rows(), r);
+    if (const auto *row = e->data_as_RowJson()) {
+        r->nrows = row->row() ? 1 : 0;
+        copy(r->rows[0], sizeof r->rows[0], row->row());
+    }
+    if (const auto *res = e->data_as_BoolRes())
+        r->value = res->value();
+    if (const auto *rc = e->data_as_RowsWithCursor()) {
+        read_rows(rc->rows(), r);
+        r->ncursor = rc->cursor() ? rc->cursor()->size() : 0;
+        for (uoffset_t i = 0; i < r->ncursor && i < 8; i++)
+            read_entry(rc->cursor()->Get(i), r->cursor[i], sizeof r->cursor[i]);
+    }
+}
+
 } // namespace
 
 extern "C" void hgt_request(struct hg_buf *out, const char *corr, const char *reply_topic, unsigned method,
@@ -199,29 +224,10 @@ extern "C" void hgt_filter(struct hg_buf *out, const struct hg_sq_query *q)
 extern "C" void hgt_reply_read(struct hg_slice bytes, struct hgt_reply *r)
 {
     memset(r, 0, sizeof *r);
-    const auto *p = reinterpret_cast<const uint8_t *>(bytes.p);
+    auto *p = static_cast<uint8_t *>(hg_malloc(bytes.n + 1)); // aligned, which a record of Kafka is not
+    memcpy(p, bytes.p, bytes.n);
     Verifier v(p, bytes.n);
-    if (!v.VerifyBuffer<SqlRpc::ResponseEnvelope>(nullptr))
-        return;
-    const auto *e = GetRoot<SqlRpc::ResponseEnvelope>(p);
-    r->good = true;
-    copy(r->corr, sizeof r->corr, e->correlation_id());
-    r->ok = e->ok();
-    r->error = e->error_code();
-    copy(r->message, sizeof r->message, e->error_message());
-    r->kind = e->data_type();
-    if (const auto *rows = e->data_as_RowsJson())
-        read_rows(rows->rows(), r);
-    if (const auto *row = e->data_as_RowJson()) {
-        r->nrows = row->row() ? 1 : 0;
-        copy(r->rows[0], sizeof r->rows[0], row->row());
-    }
-    if (const auto *res = e->data_as_BoolRes())
-        r->value = res->value();
-    if (const auto *rc = e->data_as_RowsWithCursor()) {
-        read_rows(rc->rows(), r);
-        r->ncursor = rc->cursor() ? rc->cursor()->size() : 0;
-        for (uoffset_t i = 0; i < r->ncursor && i < 8; i++)
-            read_entry(rc->cursor()->Get(i), r->cursor[i], sizeof r->cursor[i]);
-    }
+    if (v.VerifyBuffer<SqlRpc::ResponseEnvelope>(nullptr))
+        read_reply(p, r);
+    free(p);
 }
