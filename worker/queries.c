@@ -112,6 +112,15 @@ static bool can_take(void *ctx, const struct hg_conn *c)
     return hg_conn_can_take(c);
 }
 
+/* Snapshots are not under out_hard; this is their cap (a client whose kernel buffer takes more always gets its own). */
+static bool can_take_snapshot(void *ctx, const struct hg_conn *c, uint32_t bytes)
+{
+    const struct hg_worker *w = ctx;
+    uint64_t queued = hg_conn_queued_big(c), max = (uint64_t)w->conf->max_snapshot;
+
+    return hg_conn_can_take(c) || (queued <= max && bytes <= max - queued);
+}
+
 static void send_span(void *ctx, struct hg_conn *c, struct hg_span s)
 {
     struct hg_worker *w = ctx;
@@ -135,6 +144,7 @@ const struct hg_stream_ops hg_queries_ops = {
     .ack = ack,
     .failed = failed,
     .can_take = can_take,
+    .can_take_snapshot = can_take_snapshot,
     .send = send_span,
     .subs_of = subs_of,
 };

@@ -85,6 +85,14 @@ static void set_live(struct hg_sub *sub, bool live)
     sub->state = live ? HG_SUB_LIVE : HG_SUB_FLYING;
 }
 
+/* Leaves a gap, so that who walks the list loses nobody and nobody's place in the order changes. */
+static void list_blank(struct hg_sub **list, uint32_t n, const struct hg_sub *sub)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i] == sub)
+            list[i] = NULL;
+}
+
 static void list_remove(struct hg_sub **list, uint32_t *n, const struct hg_sub *sub)
 {
     for (uint32_t i = 0; i < *n; i++)
@@ -247,7 +255,7 @@ void hg_sub_close(struct hg_streams *ss, struct hg_sub *sub)
     if (sub->state == HG_SUB_ATTACHING || ss->nattaching > 0)
         list_remove(ss->attaching, &ss->nattaching, sub);
     if (sub->pulling)
-        list_remove(ss->pulling, &ss->npulling, sub);
+        list_blank(ss->pulling, ss->npulling, sub);
     session_remove(ss, sub);
     stream_remove(st, sub);
     if (--fl->nsubs == 0 && !fl->flying)
@@ -281,23 +289,20 @@ static void on_reap(void *arg)
     }
 }
 
-/* The subscription ends with a word to the client; overflow of a v1-v3 session ends all of them with one. */
+/* The subscription ends with a word to the client; overflow of a v1-v3 session ends all of them with one. Closed first, told then:
+ * the write may empty a full queue, and what it pulls must not be the diffs of a subscription whose place in the log is gone. */
 static void fail(struct hg_streams *ss, struct hg_sub *sub, int err, struct hg_slice text)
 {
-    struct hg_conn *c = sub->c;
-
     if (err == -HG_E_OVERFLOW)
         HG_INC(ss->m, overflows);
     else
         HG_INC(ss->m, snapshots_failed);
     HG_ERR_INC(ss->m, err);
-    ss->ops->failed(ss->ctx, sub, err, text);
-    if (sub->state == STATE_CLOSED) /* telling it closed the connection */
-        return;
     if (err == -HG_E_OVERFLOW && sub->whole_session)
-        hg_subs_close_all(ss, c);
+        hg_subs_close_all(ss, sub->c);
     else
         hg_sub_close(ss, sub);
+    ss->ops->failed(ss->ctx, sub, err, text); /* its memory lasts to the end of the turn */
 }
 
 /* ---- handing over ---- */
@@ -391,14 +396,18 @@ static void on_pull(void *arg)
     struct hg_streams *ss = arg;
     uint32_t n = ss->npulling;
 
-    /* pull may close subscriptions, which takes them off the list; those it puts back come after n. */
-    for (uint32_t i = 0; i < n && ss->npulling > 0; i++) {
-        struct hg_sub *sub = ss->pulling[0];
+    /* pull may close subscriptions, which blanks their places; those it puts back come behind n, for the next turn. */
+    for (uint32_t i = 0; i < n; i++) {
+        struct hg_sub *sub = ss->pulling[i];
 
-        ss->pulling[0] = ss->pulling[--ss->npulling];
+        ss->pulling[i] = NULL;
+        if (!sub)
+            continue;
         sub->pulling = false;
         pull(ss, sub);
     }
+    ss->npulling -= n;
+    memmove(ss->pulling, ss->pulling + n, ss->npulling * sizeof(struct hg_sub *));
 }
 
 void hg_stream_writable(struct hg_streams *ss, struct hg_conn *c)
@@ -419,14 +428,22 @@ void hg_stream_writable(struct hg_streams *ss, struct hg_conn *c)
 
 /* ---- caps ---- */
 
-/* Subscriptions whose next diff was trimmed away can't go on. */
+static bool has_fallen(const struct hg_sub *sub)
+{
+    const struct hg_stream *st = sub->st;
+
+    if (sub->state == HG_SUB_LIVE && sub->cur < st->log.base)
+        return true;
+    return (sub->state == HG_SUB_LIVE || sub->state == HG_SUB_FLYING) && sub->row_cur < st->rows.base;
+}
+
+/* Subscriptions whose next diff or row event was trimmed away can't go on. Row events have no fence that a snapshot could meet,
+ * so this holds for those that wait for one, too. */
 static void overflow_fallen(struct hg_streams *ss, struct hg_stream *st)
 {
     for (uint32_t i = st->nsubs; i-- > 0 && i < st->nsubs;) {
-        struct hg_sub *sub = st->subs[i];
-
-        if (sub->state == HG_SUB_LIVE && (sub->cur < st->log.base || sub->row_cur < st->rows.base))
-            fail(ss, sub, -HG_E_OVERFLOW, HG_SLICE_NONE);
+        if (has_fallen(st->subs[i]))
+            fail(ss, st->subs[i], -HG_E_OVERFLOW, HG_SLICE_NONE);
     }
 }
 
@@ -672,6 +689,7 @@ static void fail_waiting(struct hg_streams *ss, struct hg_flight *fl, int err, s
     for (uint32_t i = st->nsubs; i-- > 0;)
         if (i < st->nsubs && st->subs[i]->fl == fl && st->subs[i]->state == HG_SUB_FLYING)
             fail(ss, st->subs[i], err, text);
+    fl->tries = fl->refills = 0;
     if (--fl->nsubs == 0)
         flight_free(ss, fl);
 }
@@ -721,10 +739,12 @@ static void land_all(struct hg_streams *ss, struct hg_flight *fl, const struct h
             frame_reason = reason_of(sub);
             frame = ss->ops->snapshot(ss->ctx, fl, l->reply, fence, frame_reason);
         }
-        if (frame.c)
-            go_live(ss, sub, frame, fence);
-        else
+        if (!frame.c)
             fail(ss, sub, -HG_E_SNAPSHOT_FAILED, HG_SLICE_LIT("too large"));
+        else if (!ss->ops->can_take_snapshot(ss->ctx, sub->c, frame.len))
+            fail(ss, sub, -HG_E_OVERFLOW, HG_SLICE_NONE);
+        else
+            go_live(ss, sub, frame, fence);
     }
     hg_span_unref(ss->frames, &frame);
     fl->tries = fl->refills = 0;
@@ -761,8 +781,10 @@ void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct 
         flight_free(ss, fl);
         return;
     }
-    if (!anyone_waits(fl))
+    if (!anyone_waits(fl)) {
+        fl->tries = fl->refills = 0;
         return;
+    }
     if (l->err < 0) {
         if (l->err == -HG_E_RPC_TIMEOUT && fl->tries < 2) /* the same query once more (B-8) */
             fly_again(ss, fl);
@@ -867,6 +889,8 @@ static void begin(struct hg_streams *ss, struct hg_sub *sub)
     struct hg_flight *fl = sub->fl;
 
     attach(ss, sub->st);
+    if (sub->state == STATE_CLOSED) /* what the walk brought closed the connection; fl may be gone, too */
+        return;
     sub->state = HG_SUB_FLYING;
     sub->row_cur = sub->st->rows.head;
     sub->joined = fl->flying;

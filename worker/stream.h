@@ -103,9 +103,11 @@ struct hg_stream_ops {
     /* A snapshot frame; sub gives hashId by its stream and the reason. {NULL} when it is too large. */
     struct hg_span (*snapshot)(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence, const char *reason);
     void (*ack)(void *ctx, struct hg_sub *sub);
-    /* Tells the client; the stream closes the subscription afterwards (of the whole session, if whole_session, on err OVERFLOW). */
+    /* Tells the client; sub is closed already (all of the session, if whole_session, on err OVERFLOW). */
     void (*failed)(void *ctx, struct hg_sub *sub, int err, struct hg_slice text);
     bool (*can_take)(void *ctx, const struct hg_conn *c);
+    /* May a snapshot frame of so many bytes wait for this client? False is overflow. */
+    bool (*can_take_snapshot)(void *ctx, const struct hg_conn *c, uint32_t bytes);
     void (*send)(void *ctx, struct hg_conn *c, struct hg_span s);
     struct hg_sub_list *(*subs_of)(void *ctx, struct hg_conn *c);
 };

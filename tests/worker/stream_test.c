@@ -33,6 +33,9 @@ struct world {
     struct hg_flight *flight; /* the call under way */
     unsigned flights, interest;
     struct hg_arena arena;
+    void (*on_walk)(struct world *t); /* what the rings bring while somebody attaches */
+    void (*on_send)(struct world *t, struct hg_conn *c);
+    bool no_room; /* for snapshots */
 };
 
 static bool op_ready(void *ctx)
@@ -47,6 +50,25 @@ static void op_interest(void *ctx, uint64_t hash, bool hold)
 static struct hg_lsn op_watermark(void *ctx)
 {
     return hg_lsn(((struct world *)ctx)->watermark);
+}
+static struct hg_lsn op_walk(void *ctx)
+{
+    struct world *t = ctx;
+
+    if (t->on_walk)
+        t->on_walk(t);
+    return op_watermark(ctx);
+}
+static bool op_can_take_snapshot(void *ctx, const struct hg_conn *c, uint32_t bytes)
+{
+    (void)c;
+    (void)bytes;
+    return !((struct world *)ctx)->no_room;
+}
+static void sent(struct world *t, struct hg_conn *c)
+{
+    if (t->on_send)
+        t->on_send(t, c);
 }
 static void op_fly(void *ctx, struct hg_flight *fl)
 {
@@ -76,8 +98,8 @@ static void op_ack(void *ctx, struct hg_sub *sub)
 }
 static void op_failed(void *ctx, struct hg_sub *sub, int err, struct hg_slice text)
 {
-    (void)ctx;
     hg_buf_addf(&sub->c->got, "error %s %.*s\n", hg_err_row(err)->name, HG_SLICE_ARG(text));
+    sent(ctx, sub->c);
 }
 static bool op_can_take(void *ctx, const struct hg_conn *c)
 {
@@ -86,9 +108,9 @@ static bool op_can_take(void *ctx, const struct hg_conn *c)
 }
 static void op_send(void *ctx, struct hg_conn *c, struct hg_span s)
 {
-    (void)ctx;
     hg_buf_add_slice(&c->got, hg_frame_payload(s));
     hg_buf_addc(&c->got, '\n');
+    sent(ctx, c);
 }
 static struct hg_sub_list *op_subs_of(void *ctx, struct hg_conn *c)
 {
@@ -99,13 +121,14 @@ static struct hg_sub_list *op_subs_of(void *ctx, struct hg_conn *c)
 static const struct hg_stream_ops ops = {
     .ready = op_ready,
     .interest = op_interest,
-    .walk = op_watermark,
+    .walk = op_walk,
     .watermark = op_watermark,
     .fly = op_fly,
     .snapshot = op_snapshot,
     .ack = op_ack,
     .failed = op_failed,
     .can_take = op_can_take,
+    .can_take_snapshot = op_can_take_snapshot,
     .send = op_send,
     .subs_of = op_subs_of,
 };
@@ -592,6 +615,164 @@ static void late_diff_of_v3_is_base64(void **state)
     expect(t, 0, "{\"op\":\"diffB64\",\"hashId\":\"q1\",\"b64\":\"b25l\"}\ntwo\n");
 }
 
+/* ---- what happens inside a call to the outside ---- */
+
+static void walk_closes_first_client(struct world *t)
+{
+    hg_subs_close_all(&t->ss, &t->c[0]);
+}
+
+static void client_closed_by_the_walk_of_its_subscribe(void **state)
+{
+    struct world *t = *state;
+
+    t->on_walk = walk_closes_first_client; /* a broadcast met in the rings fills it over its hard cap */
+    subscribe(t, 0);
+    expect(t, 0, "");
+    assert_null(t->c[0].subs.first);
+    assert_null(t->flight);
+    t->on_walk = NULL;
+    live(t, 1);
+    diff(t, 1, "one");
+    expect(t, 1, "one\n");
+}
+
+static void drain_inside(struct world *t, struct hg_conn *c)
+{
+    t->on_send = NULL;
+    c->full = false;
+    hg_stream_writable(&t->ss, c); /* as a write that empties the queue does */
+}
+
+static void nothing_follows_an_overflow(void **state)
+{
+    struct world *t = *state;
+
+    live(t, 0);
+    t->c[0].full = true;
+    for (uint64_t i = 1; i <= 8; i++)
+        diff(t, i, "d");
+    t->on_send = drain_inside;
+    diff(t, 9, "d");
+    expect(t, 0, "error OVERFLOW \n");
+}
+
+static void nothing_follows_the_overflow_of_a_reset(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_with(t, 0, (struct hg_sub_spec){.whole_session = true});
+    land(t, 0);
+    hg_buf_reset(&t->c[0].got);
+    t->c[0].full = true;
+    diff(t, 1, "one");
+    t->on_send = drain_inside;
+    hg_streams_reset(&t->ss, NULL, "hole");
+    expect(t, 0, "error OVERFLOW \n");
+}
+
+static void row_events_above_the_cap_overflow_who_waits(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    for (int i = 0; i < 9; i++)
+        hg_stream_row(&t->ss, HG_SLICE_LIT(KEY), HG_SLICE_LIT("row"));
+    expect(t, 0, "ack\nerror OVERFLOW \n"); /* held_records is 8 */
+    assert_null(t->c[0].subs.first);
+    land(t, 0);
+    subscribe(t, 0);
+    hg_stream_row(&t->ss, HG_SLICE_LIT(KEY), HG_SLICE_LIT("row"));
+    land(t, 0);
+    expect(t, 0, "ack\nsnapshot rows @0\nrow\n");
+}
+
+static void budget_takes_held_row_events(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    hg_stream_row(&t->ss, HG_SLICE_LIT(KEY), HG_SLICE_LIT("row"));
+    t->conf.history_budget = 0;
+    diff(t, 1, "one");
+    expect(t, 0, "ack\nerror OVERFLOW \n");
+    land(t, 0);
+}
+
+static void snapshot_without_room_is_overflow(void **state)
+{
+    struct world *t = *state;
+
+    subscribe(t, 0);
+    t->no_room = true;
+    land(t, 0);
+    expect(t, 0, "ack\nerror OVERFLOW \n");
+    assert_null(t->c[0].subs.first);
+}
+
+static void failed_calls_do_not_count_for_the_next(void **state)
+{
+    struct world *t = *state;
+
+    live(t, 1); /* keeps the flight */
+    for (int i = 0; i < 12; i++) {
+        subscribe(t, 0);
+        land_full(t, (struct hg_landing){.err = -HG_E_RPC_REPLY, .text = HG_SLICE_LIT("no")});
+        subscribe(t, 0);
+        hg_sub_close(&t->ss, t->c[0].subs.first);
+        land(t, 0);
+    }
+    hg_buf_reset(&t->c[0].got);
+    subscribe(t, 0);
+    land_full(t, (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
+    turn_until_flight(t); /* its own second chance */
+    land(t, 0);
+    expect(t, 0, "ack\nsnapshot rows @0\n");
+}
+
+static unsigned lines_of(const struct hg_buf *b)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < b->n; i++)
+        n += b->p[i] == '\n';
+    return n;
+}
+
+/* Three readers with a long way to go each get their share of a turn. */
+static void long_pulls_take_turns(void **state)
+{
+    enum { DIFFS = 12, SIZE = 300 * 1024 }; /* each more than one turn's share */
+    struct world *t = *state;
+    char *big = hg_malloc(SIZE + 1);
+
+    memset(big, 'x', SIZE);
+    big[SIZE] = 0;
+    t->conf.held_records = t->conf.history_records = 100;
+    t->conf.held_bytes = t->conf.history_bytes = t->conf.history_budget = 1 << 30;
+    for (int i = 0; i < 3; i++) {
+        live(t, i);
+        t->c[i].full = true;
+    }
+    for (uint64_t i = 1; i <= DIFFS; i++)
+        diff(t, i, big);
+    for (int i = 0; i < 3; i++) {
+        t->c[i].full = false;
+        hg_stream_writable(&t->ss, &t->c[i]);
+    }
+    for (int turn = 0; turn < DIFFS / 2; turn++)
+        hg_loop_turn(t->loop, 0);
+    for (int i = 0; i < 3; i++)
+        assert_in_range(lines_of(&t->c[i].got), DIFFS / 2, DIFFS / 2 + 2);
+    hg_sub_close(&t->ss, t->c[1].subs.first); /* while it waits for its turn */
+    for (int turn = 0; turn < DIFFS; turn++)
+        hg_loop_turn(t->loop, 0);
+    assert_int_equal(lines_of(&t->c[0].got), DIFFS);
+    assert_int_equal(lines_of(&t->c[2].got), DIFFS);
+    assert_true(lines_of(&t->c[1].got) < DIFFS);
+    free(big);
+}
+
 enum { ROUNDS = 20000 };
 
 /* Number of the first record above fence. */
@@ -701,6 +882,14 @@ int main(void)
         T(row_events_wait_for_the_snapshot),
         T(tagged_and_raw_share_a_stream),
         T(late_diff_of_v3_is_base64),
+        T(client_closed_by_the_walk_of_its_subscribe),
+        T(nothing_follows_an_overflow),
+        T(nothing_follows_the_overflow_of_a_reset),
+        T(row_events_above_the_cap_overflow_who_waits),
+        T(budget_takes_held_row_events),
+        T(snapshot_without_room_is_overflow),
+        T(failed_calls_do_not_count_for_the_next),
+        T(long_pulls_take_turns),
         T(random_schedules_keep_the_promise),
     };
     return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
