@@ -8,6 +8,9 @@
 
 static const struct hg_bus_carrier *const carriers[] = {&hg_bus_redis};
 
+const char *const hg_bus_channels[HG_BUS_CHANNELS] = {
+    [HG_BUS_SHARED] = "tina4:ws", [HG_BUS_PRIVATE] = "headgate:bus"};
+
 struct hg_bus {
     struct hg_bus_spec spec;
     const struct hg_bus_carrier *row;
@@ -72,7 +75,7 @@ bool hg_bus_is_up(const struct hg_bus *bus)
     return bus && bus->was_up;
 }
 
-int hg_bus_publish(struct hg_bus *bus, struct hg_slice text)
+int hg_bus_publish(struct hg_bus *bus, enum hg_bus_channel channel, struct hg_slice text)
 {
     if (!bus)
         return -HG_E_AGAIN;
@@ -80,8 +83,8 @@ int hg_bus_publish(struct hg_bus *bus, struct hg_slice text)
     if (rc == 0) {
         size_t cap = (size_t)bus->spec.conf->backplane_inflight;
         size_t used = bus->row->inflight(bus->carrier);
-        rc =
-            used >= cap || text.n > cap - used ? -HG_E_FULL : bus->row->publish(bus->carrier, text);
+        rc = used >= cap || text.n > cap - used ? -HG_E_FULL
+                                                : bus->row->publish(bus->carrier, channel, text);
     }
     if (rc < 0)
         HG_INC(bus->spec.metrics, backplane_dropped);
@@ -90,10 +93,10 @@ int hg_bus_publish(struct hg_bus *bus, struct hg_slice text)
 
 /* ---- what the carrier tells ---- */
 
-void hg_bus_heard(struct hg_bus *bus, struct hg_slice text)
+void hg_bus_heard(struct hg_bus *bus, enum hg_bus_channel channel, struct hg_slice text)
 {
     HG_INC(bus->spec.metrics, backplane_received);
-    bus->spec.on_message(bus->spec.ctx, text);
+    bus->spec.on_message(bus->spec.ctx, channel, text);
 }
 
 void hg_bus_sent(struct hg_bus *bus, bool ok, struct hg_slice why)

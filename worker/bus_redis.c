@@ -30,16 +30,17 @@ static void on_subscribed(void *ctx)
     hg_bus_link(b->bus, HG_BUS_LISTENING, true, "");
 }
 
-static void on_message(void *ctx, struct hg_slice text)
+static void on_message(void *ctx, unsigned channel, struct hg_slice text)
 {
     struct bus_redis *b = ctx;
-    hg_bus_heard(b->bus, text);
+    hg_bus_heard(b->bus, (enum hg_bus_channel)channel, text);
 }
 
 static void on_sub_up(void *ctx)
 {
     struct bus_redis *b = ctx;
-    int rc = hg_redis_subscribe(b->sub, HG_BUS_CHANNEL, on_subscribed, on_message, b);
+    int rc =
+        hg_redis_subscribe(b->sub, hg_bus_channels, HG_BUS_CHANNELS, on_subscribed, on_message, b);
     if (rc < 0) /* lost again already */
         hg_bus_link(b->bus, HG_BUS_LISTENING, false, hg_err_row(rc)->text);
 }
@@ -90,10 +91,11 @@ static void redis_close(void *carrier)
     free(b);
 }
 
-static int redis_publish(void *carrier, struct hg_slice text)
+static int redis_publish(void *carrier, enum hg_bus_channel channel, struct hg_slice text)
 {
     struct bus_redis *b = carrier;
-    struct hg_slice argv[] = {HG_SLICE_LIT("PUBLISH"), HG_SLICE_LIT(HG_BUS_CHANNEL), text};
+    struct hg_slice argv[] = {HG_SLICE_LIT("PUBLISH"), hg_slice_str(hg_bus_channels[channel]),
+                              text};
     return hg_redis_command(b->pub, argv, 3, on_published, b);
 }
 

@@ -59,7 +59,8 @@ struct hg_redis {
     bool dead;             /* hg_redis_free runs */
     size_t inflight;
     char why[256];
-    const char *channel; /* NULL: no subscriber */
+    const char *const *channels; /* NULL: no subscriber */
+    unsigned nchannels, awaited; /* awaited: subscriptions not confirmed yet */
     hg_redis_subscribed_fn on_subscribed;
     hg_redis_message_fn on_message;
     void *sub_ctx;
@@ -98,7 +99,7 @@ static void link_down(struct hg_redis *r)
     r->attempts++;
     r->state = WAITING;
     r->probing = false;
-    r->channel = NULL;
+    r->channels = NULL;
     start_timer(r, backoff(r), begin);
     r->was_up = false;
     if (r->spec.on_down)
@@ -228,7 +229,7 @@ static int send_command(struct hg_redis *r, redisCallbackFn *fn, void *arg,
 int hg_redis_command(struct hg_redis *r, const struct hg_slice *argv, int argc,
                      hg_redis_reply_fn fn, void *ctx)
 {
-    HG_BUG_ON(r->channel);
+    HG_BUG_ON(r->channels);
     if (r->state != UP || !r->ac)
         return -HG_E_AGAIN;
     struct call *call = hg_malloc(sizeof *call);
@@ -259,9 +260,11 @@ static void on_channel(redisAsyncContext *ac, void *reply, void *arg);
  * its probe. */
 static void send_subscribe(struct hg_redis *r)
 {
-    struct hg_slice argv[] = {HG_SLICE_LIT("SUBSCRIBE"), hg_slice_str(r->channel)};
+    struct hg_slice argv[1 + HG_REDIS_CHANNELS] = {HG_SLICE_LIT("SUBSCRIBE")};
+    for (unsigned i = 0; i < r->nchannels; i++)
+        argv[1 + i] = hg_slice_str(r->channels[i]);
     /* Refused only by a context on its way out: on_cleanup is coming. */
-    send_command(r, on_channel, r, argv, 2);
+    send_command(r, on_channel, r, argv, (int)(1 + r->nchannels));
 }
 
 static void probe(void *arg, struct hg_mono now)
@@ -271,7 +274,7 @@ static void probe(void *arg, struct hg_mono now)
     (void)now;
     r->probing = true;
     start_timer(r, r->spec.answer_timeout, on_silence);
-    if (r->channel)
+    if (r->channels)
         send_subscribe(r);
     else
         send_command(r, on_pong, r, &ping, 1);
@@ -287,37 +290,49 @@ static void answered(struct hg_redis *r)
 
 /* ---- subscriber ---- */
 
+/* The place of a channel's name in the list; nchannels when it is none of ours. */
+static unsigned find_channel(const struct hg_redis *r, const redisReply *name)
+{
+    unsigned i = 0;
+    while (i < r->nchannels &&
+           !(name->type == REDIS_REPLY_STRING && strcmp(name->str, r->channels[i]) == 0))
+        i++;
+    return i;
+}
+
 static void on_channel(redisAsyncContext *ac, void *data, void *arg)
 {
     struct hg_redis *r = arg;
     redisReply *reply = data;
     (void)ac;
-    if (!reply || r->state != UP || !r->channel)
+    if (!reply || r->state != UP || !r->channels)
         return;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3) {
         drop(r, reply->type == REDIS_REPLY_ERROR ? reply->str : "no answer of a subscription");
         return;
     }
     answered(r); /* whatever comes is a sign of life */
-    bool first = r->on_subscribed && strcmp(reply->element[0]->str, "subscribe") == 0;
     redisReply *body = reply->element[2];
-    if (first) {
-        hg_redis_subscribed_fn fn = r->on_subscribed;
-        r->on_subscribed = NULL;
-        fn(r->sub_ctx);
-    } else if (strcmp(reply->element[0]->str, "message") == 0 && body->type == REDIS_REPLY_STRING) {
-        r->on_message(r->sub_ctx, hg_slice_of(body->str, (size_t)body->len));
+    unsigned channel = find_channel(r, reply->element[1]);
+    if (strcmp(reply->element[0]->str, "subscribe") == 0) {
+        if (r->awaited > 0 && --r->awaited == 0)
+            r->on_subscribed(r->sub_ctx);
+    } else if (strcmp(reply->element[0]->str, "message") == 0 && body->type == REDIS_REPLY_STRING &&
+               channel < r->nchannels) {
+        r->on_message(r->sub_ctx, channel, hg_slice_of(body->str, (size_t)body->len));
     }
 }
 
-int hg_redis_subscribe(struct hg_redis *r, const char *channel,
+int hg_redis_subscribe(struct hg_redis *r, const char *const *channels, unsigned n,
                        hg_redis_subscribed_fn on_subscribed, hg_redis_message_fn on_message,
                        void *ctx)
 {
-    HG_BUG_ON(r->channel);
+    HG_BUG_ON(r->channels);
     if (r->state != UP || !r->ac)
         return -HG_E_AGAIN;
-    r->channel = channel;
+    HG_BUG_ON(n == 0 || n > HG_REDIS_CHANNELS);
+    r->channels = channels;
+    r->nchannels = r->awaited = n;
     r->on_subscribed = on_subscribed;
     r->on_message = on_message;
     r->sub_ctx = ctx;

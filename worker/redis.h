@@ -5,9 +5,9 @@
  *
  *   r = hg_redis_new(&spec);                        starts connecting; on_up when AUTH, SELECT and
  * PING were answered hg_redis_command(r, argv, 2, on_reply, ctx);    while up; on_reply comes once,
- * with NULL if the link is lost before hg_redis_subscribe(r, "channel", on_msg, ctx);  in on_up:
- * the link is then a subscriber's and takes no commands hg_redis_free(r); NULL is fine; pending
- * on_reply get NULL. Not from inside a callback of r
+ * with NULL if the link is lost before hg_redis_subscribe(r, channels, n, on_sub, on_msg, ctx);  in
+ * on_up: the link is then a subscriber's and takes no commands hg_redis_free(r); NULL is fine;
+ * pending on_reply get NULL. Not from inside a callback of r
  *
  * 1. A name is looked up beside the loop; addresses are tried in turn, IPv4 first.
  * 2. Whatever does not answer within answer_timeout (a connect, the hand-shake, a probe each
@@ -42,7 +42,8 @@ struct hg_redis_reply {
     struct hg_slice text; /* of a string or status reply; lives until the call returns */
 };
 typedef void (*hg_redis_reply_fn)(void *ctx, const struct hg_redis_reply *reply);
-typedef void (*hg_redis_message_fn)(void *ctx, struct hg_slice message);
+/* channel: its place in the list given to hg_redis_subscribe. */
+typedef void (*hg_redis_message_fn)(void *ctx, unsigned channel, struct hg_slice message);
 typedef void (*hg_redis_subscribed_fn)(void *ctx);
 
 struct hg_redis *hg_redis_new(const struct hg_redis_spec *spec);
@@ -54,9 +55,10 @@ int hg_redis_command(struct hg_redis *r, const struct hg_slice *argv, int argc,
                      hg_redis_reply_fn fn, void *ctx) HG_MUST_CHECK;
 /* Bytes of commands, as sent, whose reply has not come. */
 size_t hg_redis_inflight(const struct hg_redis *r);
-/* on_subscribed when the server says so, then on_message for each. channel is kept, not copied.
- * -HG_E_AGAIN while down. */
-int hg_redis_subscribe(struct hg_redis *r, const char *channel,
+/* on_subscribed when the server has said so of all n channels, then on_message for each message.
+ * The list is kept, not copied; n is at most HG_REDIS_CHANNELS. -HG_E_AGAIN while down. */
+enum { HG_REDIS_CHANNELS = 4 };
+int hg_redis_subscribe(struct hg_redis *r, const char *const *channels, unsigned n,
                        hg_redis_subscribed_fn on_subscribed, hg_redis_message_fn on_message,
                        void *ctx) HG_MUST_CHECK;
 

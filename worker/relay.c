@@ -123,11 +123,12 @@ void hg_relay_from_ring(struct hg_worker *w, struct hg_slice text)
 
 /* ---- backplane ---- */
 
-static void on_bus_message(void *ctx, struct hg_slice text)
+static void on_bus_message(void *ctx, enum hg_bus_channel channel, struct hg_slice text)
 {
     struct hg_worker *w = ctx;
     struct hg_envelope e;
 
+    (void)channel;
     hg_doing_set(w, HG_DOING_ENVELOPE);
     if (hg_envelope_decode(text, &e) < 0) {
         HG_INC(w->m, backplane_malformed);
@@ -178,7 +179,7 @@ int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e)
             return rc;
     }
     HG_INC(w->m, broadcasts);
-    if (w->relay.bus && hg_bus_publish(w->relay.bus, hg_buf_slice(text)) < 0) /* counted there; local delivery stands */
+    if (w->relay.bus && hg_bus_publish(w->relay.bus, HG_BUS_SHARED, hg_buf_slice(text)) < 0) /* counted there; local delivery stands */
         hg_log_limited(HG_LOG_DEBUG, NULL, "backplane.local_only", "bytes=%zu", text->n);
     return deliver(w, e);
 }

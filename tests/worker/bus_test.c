@@ -17,6 +17,7 @@ struct side { /* one host's end */
     struct hg_bus *bus;
     struct hg_buf last;
     unsigned messages, gaps, ups, downs;
+    enum hg_bus_channel channel; /* of the last message */
 };
 
 struct rig {
@@ -25,10 +26,11 @@ struct rig {
     struct side a, b;
 };
 
-static void on_message(void *ctx, struct hg_slice text)
+static void on_message(void *ctx, enum hg_bus_channel channel, struct hg_slice text)
 {
     struct side *s = ctx;
     s->messages++;
+    s->channel = channel;
     hg_buf_reset(&s->last);
     hg_buf_add_slice(&s->last, text);
 }
@@ -100,13 +102,19 @@ static void test_publish_and_receive(void **state)
     struct rig *rig = *state;
     both_up(rig);
     assert_int_equal(HG_GET(&rig->a.metrics, backplane_up), 1);
-    assert_int_equal(hg_bus_publish(rig->a.bus, HG_SLICE_LIT("{\"x\":\"a\0b\"}")), 0);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("{\"x\":\"a\0b\"}")),
+                     0);
     TURN_UNTIL(rig->loop, rig->b.messages == 1 && rig->a.messages == 1);
     assert_true(hg_slice_eq(hg_buf_slice(&rig->b.last), HG_SLICE_LIT("{\"x\":\"a\0b\"}")));
     TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_sent) == 1);
     assert_int_equal(HG_GET(&rig->b.metrics, backplane_received), 1);
     assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), 0);
     assert_int_equal(rig->a.gaps + rig->b.gaps, 0);
+    assert_int_equal(rig->b.channel, HG_BUS_SHARED);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_PRIVATE, HG_SLICE_LIT("ours")), 0);
+    TURN_UNTIL(rig->loop, rig->b.messages == 2);
+    assert_int_equal(rig->b.channel, HG_BUS_PRIVATE);
+    assert_true(hg_slice_is(hg_buf_slice(&rig->b.last), "ours"));
 }
 
 static void test_many_in_order(void **state)
@@ -116,7 +124,8 @@ static void test_many_in_order(void **state)
     both_up(rig);
     for (int i = 0; i < 5000; i++) {
         int n = snprintf(text, sizeof text, "message %d", i);
-        assert_int_equal(hg_bus_publish(rig->a.bus, hg_slice_of(text, (size_t)n)), 0);
+        assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, (size_t)n)),
+                         0);
     }
     TURN_UNTIL(rig->loop, rig->b.messages == 5000);
     assert_true(hg_slice_is(hg_buf_slice(&rig->b.last), "message 4999"));
@@ -129,7 +138,7 @@ static void test_a_large_one(void **state)
     struct hg_slice big = {calloc(1, (1 << 20) - 100), (1 << 20) - 100};
     both_up(rig);
     memset((char *)(uintptr_t)big.p, 'x', big.n);
-    assert_int_equal(hg_bus_publish(rig->a.bus, big), 0);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, big), 0);
     TURN_UNTIL(rig->loop, rig->b.messages == 1);
     assert_true(hg_slice_eq(hg_buf_slice(&rig->b.last), big));
     free((char *)(uintptr_t)big.p);
@@ -142,12 +151,13 @@ static void test_restart_heals_and_tells(void **state)
     server_stop(&rig->srv);
     TURN_UNTIL(rig->loop, rig->a.downs == 1 && rig->b.downs == 1);
     assert_int_equal(HG_GET(&rig->a.metrics, backplane_up), 0);
-    TURN_UNTIL(rig->loop, hg_bus_publish(rig->a.bus, HG_SLICE_LIT("lost")) == -HG_E_AGAIN);
+    TURN_UNTIL(rig->loop,
+               hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("lost")) == -HG_E_AGAIN);
     assert_true(HG_GET(&rig->a.metrics, backplane_dropped) >= 1);
     server_start(&rig->srv);
     TURN_UNTIL(rig->loop, rig->a.ups == 2 && rig->b.ups == 2);
     TURN_UNTIL(rig->loop, rig->a.gaps == 1 && rig->b.gaps == 1);
-    assert_int_equal(hg_bus_publish(rig->b.bus, HG_SLICE_LIT("again")), 0);
+    assert_int_equal(hg_bus_publish(rig->b.bus, HG_BUS_SHARED, HG_SLICE_LIT("again")), 0);
     TURN_UNTIL(rig->loop, rig->a.messages == 1);
     assert_true(hg_slice_is(hg_buf_slice(&rig->a.last), "again"));
 }
@@ -173,7 +183,7 @@ static void test_server_absent_at_start(void **state)
     struct rig *rig = *state;
     rig->srv.port = free_port();
     open_side(rig, &rig->a, "");
-    assert_int_equal(hg_bus_publish(rig->a.bus, HG_SLICE_LIT("x")), -HG_E_AGAIN);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), -HG_E_AGAIN);
     assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), 1);
     for (int i = 0; i < 20; i++)
         hg_loop_turn(rig->loop, 10);
@@ -212,7 +222,7 @@ static void test_auth(void **state)
     for (int i = 0; i < 20; i++)
         hg_loop_turn(rig->loop, 10);
     assert_int_equal(rig->a.ups, 0);
-    assert_int_equal(hg_bus_publish(rig->a.bus, HG_SLICE_LIT("x")), -HG_E_AGAIN);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), -HG_E_AGAIN);
 }
 
 static void test_inflight_is_capped(void **state)
@@ -224,7 +234,7 @@ static void test_inflight_is_capped(void **state)
     both_up(rig);
     rig->a.conf.backplane_inflight = 100000; /* an option applied live */
     kill(rig->srv.pid, SIGSTOP);
-    while ((rc = hg_bus_publish(rig->a.bus, hg_slice_of(text, sizeof text))) == 0)
+    while ((rc = hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, sizeof text))) == 0)
         sent++;
     assert_int_equal(rc, -HG_E_FULL);
     assert_int_equal(sent, 9); /* what the protocol adds counts too */
@@ -232,9 +242,10 @@ static void test_inflight_is_capped(void **state)
     kill(rig->srv.pid, SIGCONT);
     TURN_UNTIL(rig->loop, rig->b.messages == sent);
     TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_sent) == sent);
-    assert_int_equal(hg_bus_publish(rig->a.bus, hg_slice_of(text, sizeof text)), 0);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, sizeof text)), 0);
     rig->a.conf.backplane_inflight = 100;
-    assert_int_equal(hg_bus_publish(rig->a.bus, hg_slice_of(text, sizeof text)), -HG_E_FULL);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, sizeof text)),
+                     -HG_E_FULL);
 }
 
 /* What the server did not answer when the link was lost counts as dropped, each once. */
@@ -244,7 +255,7 @@ static void test_lost_in_flight_is_counted(void **state)
     both_up(rig);
     kill(rig->srv.pid, SIGSTOP);
     for (int i = 0; i < 5; i++)
-        assert_int_equal(hg_bus_publish(rig->a.bus, HG_SLICE_LIT("x")), 0);
+        assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), 0);
     TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_dropped) == 5);
     assert_int_equal(HG_GET(&rig->a.metrics, backplane_sent), 0);
 }
@@ -257,7 +268,7 @@ static void test_none_configured(void **state)
     assert_null(hg_bus_new(&spec));
     rig->a.conf.backplane = NULL;
     assert_null(hg_bus_new(&spec));
-    assert_int_equal(hg_bus_publish(NULL, HG_SLICE_LIT("x")), -HG_E_AGAIN);
+    assert_int_equal(hg_bus_publish(NULL, HG_BUS_SHARED, HG_SLICE_LIT("x")), -HG_E_AGAIN);
     assert_false(hg_bus_is_up(NULL));
     hg_bus_free(NULL);
 }
@@ -273,7 +284,7 @@ static void test_wrong_configuration_stays_local(void **state)
         struct hg_bus *bus = hg_bus_new(&spec);
         assert_non_null(bus);
         assert_false(hg_bus_is_up(bus));
-        assert_int_equal(hg_bus_publish(bus, HG_SLICE_LIT("x")), -HG_E_AGAIN);
+        assert_int_equal(hg_bus_publish(bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), -HG_E_AGAIN);
         assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), i + 1);
         hg_bus_free(bus);
     }

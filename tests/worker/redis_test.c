@@ -254,28 +254,29 @@ static void on_subscribed(void *ctx)
     ((struct seen *)ctx)->subscribed++;
 }
 
-static void on_message(void *ctx, struct hg_slice m)
+static void on_message(void *ctx, unsigned channel, struct hg_slice m)
 {
     struct seen *s = ctx;
     s->messages++;
-    snprintf(s->text, sizeof s->text, "%.*s", HG_SLICE_ARG(m));
+    snprintf(s->text, sizeof s->text, "%u %.*s", channel, HG_SLICE_ARG(m));
 }
 
 static void test_subscriber(void **state)
 {
     (void)state;
+    static const char *const channels[] = {"c", "d"};
     struct redis_server srv = {0};
     struct seen s, p;
     server_start(&srv);
     struct hg_redis *sub = open_link(&s, "127.0.0.1", srv.port, "");
     struct hg_redis *pub = open_link(&p, "127.0.0.1", srv.port, "");
     TURN_UNTIL(loop, s.ups && p.ups);
-    assert_int_equal(hg_redis_subscribe(sub, "c", on_subscribed, on_message, &s), 0);
+    assert_int_equal(hg_redis_subscribe(sub, channels, 2, on_subscribed, on_message, &s), 0);
     TURN_UNTIL(loop, s.subscribed);
     for (unsigned i = 1; i <= 20; i++) { /* over many probes */
-        assert_int_equal(command(pub, &p, "PUBLISH", "c", i % 2 ? "odd" : "even"), 0);
+        assert_int_equal(command(pub, &p, "PUBLISH", channels[i % 2], i % 2 ? "odd" : "even"), 0);
         TURN_UNTIL(loop, s.messages == i);
-        assert_string_equal(s.text, i % 2 ? "odd" : "even");
+        assert_string_equal(s.text, i % 2 ? "1 odd" : "0 even");
         struct hg_mono end = hg_mono_add(hg_mono_read(), 30 * HG_MS);
         TURN_UNTIL(loop, hg_mono_reached(hg_mono_read(), end));
     }
