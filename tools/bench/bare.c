@@ -10,13 +10,12 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include "common/base/buf.h"
 #include "common/base/macros.h"
 #include "tools/cli.h"
 
-enum { IOVS = 256, FEED_READ = 256 * 1024, EVENTS = 512 };
+enum { ROUND = 256 * 1024, FEED_READ = 256 * 1024, EVENTS = 512 };
 
 struct peer {
     int fd;
@@ -28,8 +27,7 @@ struct peer {
 struct room {
     struct peer **members;
     size_t n, cap;
-    struct iovec iov[IOVS];
-    size_t niov;
+    struct hg_buf frames; /* of this round, one after the other */
 };
 
 struct bare {
@@ -117,26 +115,21 @@ static void greet(struct bare *b, struct peer *p)
 
 static void send_room(struct bare *b, struct room *r)
 {
-    size_t total = 0;
-    for (size_t i = 0; i < r->niov; i++)
-        total += r->iov[i].iov_len;
+    if (r->frames.n == 0) /* sent already: its round was too large for one go */
+        return;
     for (size_t i = 0; i < r->n; i++) {
         struct peer *p = r->members[i];
-        struct msghdr m = {.msg_iov = r->iov, .msg_iovlen = r->niov};
-        ssize_t sent = p->fd < 0 || p->rest.n ? 0 : sendmsg(p->fd, &m, MSG_NOSIGNAL);
-        if (sent == (ssize_t)total || p->fd < 0)
+        if (p->fd < 0)
             continue;
-        size_t skip = sent < 0 ? 0 : (size_t)sent;
-        bool waited = p->rest.n > 0;
-        for (size_t k = 0; k < r->niov; k++) {
-            size_t cut = HG_MIN(skip, r->iov[k].iov_len);
-            hg_buf_add(&p->rest, (char *)r->iov[k].iov_base + cut, r->iov[k].iov_len - cut);
-            skip -= cut;
-        }
-        if (!waited)
+        ssize_t sent = p->rest.n ? 0 : send(p->fd, r->frames.p, r->frames.n, MSG_NOSIGNAL);
+        size_t took = sent < 0 ? 0 : (size_t)sent;
+        if (took == r->frames.n)
+            continue;
+        if (p->rest.n == 0)
             watch(b, p, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
+        hg_buf_add(&p->rest, r->frames.p + took, r->frames.n - took);
     }
-    r->niov = 0;
+    hg_buf_reset(&r->frames);
 }
 
 static void send_rest(struct bare *b, struct peer *p)
@@ -164,8 +157,7 @@ static void flush_rooms(struct bare *b)
     b->ntouched = 0;
 }
 
-/* The whole records of the feed; their frames stay in p->in until the round is sent. Returns bytes
- * used. */
+/* Puts the whole records of the feed into their rooms. Returns bytes used. */
 static size_t gather(struct bare *b, struct peer *p)
 {
     size_t at = 0;
@@ -175,11 +167,11 @@ static size_t gather(struct bare *b, struct peer *p)
         if (p->in.n - at - sizeof rec < rec.len)
             break;
         struct room *r = room_get(b, rec.room);
-        if (r->niov == IOVS)
+        if (r->frames.n > ROUND)
             send_room(b, r);
-        if (r->niov == 0)
+        if (r->frames.n == 0)
             touch(b, r);
-        r->iov[r->niov++] = (struct iovec){p->in.p + at + sizeof rec, rec.len};
+        hg_buf_add(&r->frames, p->in.p + at + sizeof rec, rec.len);
         at += sizeof rec + rec.len;
     }
     return at;

@@ -1,8 +1,8 @@
 /*
  * The ceiling: an epoll server without protocol state in a process of its own. It knows only which
  * room a connection is in (from its request line) and hands on what the feeding connection sends:
- * per epoll round one sendmsg per client, with the frames of its room gathered, the same iovecs for
- * all of the room.
+ * per epoll round one send per client, of one run of bytes: the frames of its room, put together
+ * once for all of the room (a system call with one piece costs less than the same with sixteen).
  *
  *   int port; pid_t pid = hg_bare_start(&port);     a child on 127.0.0.1; ends by hg_proc_stop
  *
