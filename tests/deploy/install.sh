@@ -21,6 +21,19 @@ cmake --install "$build" --prefix "$p" >/dev/null
 [ "$(cat "$p/etc/headgate/headgate.conf")" = '# mine' ] || fail "a configuration that was there was overwritten"
 ok "installed below a prefix"
 
+# Every flag a program names in --help stands in its page; of headgate itself those that are no options of headgate.conf(5).
+for b in "$p"/bin/*; do
+    name=$(basename "$b")
+    page=$(echo "$p"/share/man/man[18]/"$name".[18])
+    [ -e "$page" ] || fail "no man page of $name"
+    flags=$("$b" --help | grep -oE -- '--[a-z]+(-[a-z]+)*' | sort -u)
+    [ "$name" != headgate ] || flags='--config --dev --check --print --version --help'
+    for flag in $flags; do
+        grep -qE -- "Fl (.*Fl )?-?${flag#-}( |\$)" "$page" || fail "$name(${page##*.}) says nothing of $flag"
+    done
+done
+ok "man pages have every flag"
+
 # The words of verify are the finding; its exit code is 0 for most of them. Of units of this machine it may speak too.
 verify() {
     local said
