@@ -6,12 +6,8 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include <bsd/stdlib.h>
-#include <bsd/string.h>
 #include "common/sys/log.h"
 #include "worker/kafka_priv.h"
-
-#define OWN_PREFIX "sql.rpc.responses.ws."
 
 /* ---- wake ---- */
 
@@ -164,49 +160,12 @@ static void tick(void *arg, struct hg_mono now)
 {
     struct hg_kafka *k = arg;
     kafka_in_tick(k);
+    kafka_reply_bury(k, false);
     hg_timer_start(hg_loop_timers(k->spec.loop), &k->tick, hg_mono_add(now, KAFKA_TICK_MS * HG_MS),
                    tick, k);
 }
 
 /* ---- life ---- */
-
-static void random_base36(char *out, size_t n)
-{
-    for (size_t i = 0; i + 1 < n; i++)
-        out[i] = "0123456789abcdefghijklmnopqrstuvwxyz"[arc4random_uniform(36)];
-    out[n - 1] = '\0';
-}
-
-/* Kafka takes letters, digits, '.', '_' and '-'. */
-static void own_reply_name(char *out, size_t n)
-{
-    char host[65], tail[11];
-    if (gethostname(host, sizeof host) < 0)
-        strlcpy(host, "host", sizeof host);
-    host[sizeof host - 1] = '\0';
-    for (char *p = host; *p; p++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", *p))
-            *p = '-';
-    random_base36(tail, sizeof tail);
-    snprintf(out, n, OWN_PREFIX "%s.%ld.%s", host, (long)getpid(), tail);
-}
-
-static void name_reply(struct hg_kafka *k, char leftover[HG_NAME_MAX])
-{
-    const char *set = k->spec.conf->sql_rpc_reply_topic;
-    char *noted = k->spec.host->seats[k->spec.seat].reply_topic;
-    noted[HG_NAME_MAX - 1] = '\0';
-    leftover[0] = '\0';
-    if (strncmp(noted, OWN_PREFIX, sizeof OWN_PREFIX - 1) == 0)
-        strlcpy(leftover, noted, HG_NAME_MAX);
-    k->reply_is_own = !set || !*set;
-    if (k->reply_is_own)
-        own_reply_name(k->reply_name, sizeof k->reply_name);
-    else
-        strlcpy(k->reply_name, set, sizeof k->reply_name);
-    /* A fixed name is nobody's to delete. */
-    strlcpy(noted, k->reply_is_own ? k->reply_name : "", HG_NAME_MAX);
-}
 
 static int open_consumer(struct hg_kafka *k)
 {
@@ -245,15 +204,14 @@ static int open_topics(struct hg_kafka *k)
 
 static int open_all(struct hg_kafka *k)
 {
-    char leftover[HG_NAME_MAX];
     int rc;
     k->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (k->wake_fd < 0 || hg_watch_start(k->spec.loop, &k->wake, k->wake_fd, HG_IN, serve, k) < 0)
         return -HG_E_SYS;
-    name_reply(k, leftover);
+    kafka_reply_name(k);
     if ((rc = open_consumer(k)) < 0 || (rc = kafka_out_open(k)) < 0 || (rc = open_topics(k)) < 0)
         return rc;
-    return kafka_meta_start(k, *leftover ? leftover : NULL);
+    return kafka_meta_start(k);
 }
 
 struct hg_kafka *hg_kafka_new(const struct hg_kafka_spec *spec)
@@ -301,7 +259,9 @@ void hg_kafka_free(struct hg_kafka *k, int flush_ms)
     hg_timer_stop(hg_loop_timers(k->spec.loop), &k->tick);
     kafka_out_close(k, flush_ms);
     kafka_in_stop_all(k);
+    kafka_reply_bury(k, true);
     kafka_meta_stop(k, k->reply_is_own);
+    kafka_reply_forget(k);
     close_topics(k);
     close_consumer(k);
     hg_watch_stop(k->spec.loop, &k->wake);

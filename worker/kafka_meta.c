@@ -208,17 +208,30 @@ static rd_kafka_resp_err_t delete_topic(struct kmeta *m, const char *name)
     return err;
 }
 
-static void delete_leftover(struct kmeta *m)
+static struct kname *next_leftover(struct kmeta *m)
 {
-    char *name = m->leftover;
-    m->leftover = NULL;
-    /* Once: a topic that can't be deleted is a nuisance, not a fault, and retention keeps it small.
-     */
-    rd_kafka_resp_err_t err = name ? delete_topic(m, name) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    pthread_mutex_lock(&m->lock);
+    struct kname *n = m->leftovers;
+    if (n)
+        m->leftovers = n->next;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+/* Once: a topic that can't be deleted is a nuisance, not a fault, and retention keeps it small. */
+static void delete_leftover(struct kmeta *m, struct kname *n)
+{
+    rd_kafka_resp_err_t err = delete_topic(m, n->name);
     if (err && err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
         err != RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE)
         post_text(m, RES_TROUBLE, "deleting a dead worker's reply topic", rd_kafka_err2str(err));
-    free(name);
+    free(n);
+}
+
+static void delete_leftovers(struct kmeta *m)
+{
+    for (struct kname *n; m->up && (n = next_leftover(m));)
+        delete_leftover(m, n);
 }
 
 /* When to look again: soon while no broker answers (the call itself waits a second then); with
@@ -243,8 +256,7 @@ static int64_t probe(struct kmeta *m, int64_t interval_ms)
     bool all = tell_changes(m, md);
     all = tell_reply(m, md) && all;
     rd_kafka_metadata_destroy(md);
-    if (m->leftover)
-        delete_leftover(m);
+    delete_leftovers(m);
     return pause_after(m, true, all, interval_ms);
 }
 
@@ -343,6 +355,7 @@ static void *thread_main(void *arg)
             next = in_ms(probe(m, interval));
         answer_asks(m);
     }
+    delete_leftovers(m);
     if (m->delete_own && m->reply_made && m->up)
         (void)delete_topic(m, m->k->reply_name); /* nobody is left to be told */
     return NULL;
@@ -350,13 +363,12 @@ static void *thread_main(void *arg)
 
 /* ---- loop side ---- */
 
-int kafka_meta_start(struct hg_kafka *k, const char *leftover)
+int kafka_meta_start(struct hg_kafka *k)
 {
     struct kmeta *m = &k->meta;
     m->k = k;
     m->asks_end = &m->asks;
     m->results_end = &m->results;
-    m->leftover = leftover ? hg_strdup(leftover) : NULL;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -382,7 +394,8 @@ static void free_lists(struct kmeta *m)
         n = r->next;
         free(r);
     }
-    free(m->leftover), m->leftover = NULL;
+    for (struct kname *n; (n = next_leftover(m));)
+        free(n);
 }
 
 void kafka_meta_stop(struct hg_kafka *k, bool delete_own)
@@ -400,6 +413,17 @@ void kafka_meta_stop(struct hg_kafka *k, bool delete_own)
     free_lists(m);
     pthread_cond_destroy(&m->cond);
     pthread_mutex_destroy(&m->lock);
+}
+
+void kafka_meta_delete(struct hg_kafka *k, const char *topic)
+{
+    size_t len = strlen(topic) + 1;
+    struct kname *n = hg_malloc(sizeof *n + len);
+    memcpy(n->name, topic, len);
+    pthread_mutex_lock(&k->meta.lock);
+    n->next = k->meta.leftovers;
+    k->meta.leftovers = n;
+    pthread_mutex_unlock(&k->meta.lock);
 }
 
 void kafka_meta_kick(struct hg_kafka *k)

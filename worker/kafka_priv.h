@@ -7,6 +7,7 @@
  *   kafka.c       handles, the event queue of librdkafka, state, life cycle
  *   kafka_in.c    change partitions and the two message queues
  *   kafka_out.c   producer, delivery reports; kafka_conf.c   properties of the handles
+ *   kafka_reply.c the names of reply topics: our own, and those that dead workers left
  *   kafka_meta.c  a thread for the calls that block: metadata, offsets, making and deleting the
  * reply topic
  *
@@ -25,7 +26,7 @@
 
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
-#include "common/base/buf.h"
+#include "common/base/map.h"
 #include "worker/kafka.h"
 
 enum {
@@ -93,6 +94,11 @@ struct kask {
     int err;
 };
 
+struct kname {
+    struct kname *next;
+    char name[];
+};
+
 /* Shared between loop and thread; everything under lock but the constants. */
 struct kmeta {
     struct hg_kafka *k; /* the thread touches: host topic names, topics[].rkt, reply.rkt, cons,
@@ -104,7 +110,7 @@ struct kmeta {
     bool stop, kick, delete_own;
     struct kask *asks, **asks_end;
     struct kresult *results, **results_end;
-    char *leftover; /* reply topic of a dead predecessor */
+    struct kname *leftovers; /* reply topics of dead workers, to be deleted */
     /* private to the thread */
     bool up, reply_seen, reply_made;
     unsigned failures, missing;
@@ -113,6 +119,13 @@ struct kmeta {
 struct kproducer_topic {
     char *name;
     rd_kafka_topic_t *rkt;
+};
+
+/* The reply topic of a seat whose worker is gone. */
+struct kdead {
+    uint64_t hash; /* of its name; 0: none was seen yet */
+    struct hg_mono since;
+    bool done; /* its deletion was asked for */
 };
 
 struct hg_kafka {
@@ -126,6 +139,7 @@ struct hg_kafka {
     struct ktopic reply;
     struct kbatch changes, replies;
     char reply_name[HG_NAME_MAX];
+    char predecessor[HG_NAME_MAX]; /* reply topic of who sat here before; "": none */
     bool reply_is_own;
     bool up;
     bool told, told_up, told_ready; /* what on_state was last called with */
@@ -133,6 +147,7 @@ struct hg_kafka {
     bool closing;
     uint32_t held;
     unsigned ticks;
+    struct kdead dead[HG_MAX_SEATS];
     struct kproducer_topic *out;
     size_t nout;
     bool plain_producer; /* the broker refuses idempotence */
@@ -162,15 +177,23 @@ void kafka_in_reply_count(struct hg_kafka *k, uint32_t count);
 void kafka_in_tick(struct hg_kafka *k);
 void kafka_in_stop_all(struct hg_kafka *k);
 
+/* kafka_reply.c */
+void kafka_reply_name(struct hg_kafka *k); /* chooses ours and notes it in the seat */
+void kafka_reply_bury(
+    struct hg_kafka *k,
+    bool now); /* deletes what dead workers left, when no reply can come any more (or now) */
+void kafka_reply_forget(struct hg_kafka *k); /* ours is deleted: nobody shall try again */
+
 /* kafka_out.c */
 int kafka_out_open(struct hg_kafka *k) HG_MUST_CHECK;
 void kafka_out_serve(struct hg_kafka *k);
 void kafka_out_close(struct hg_kafka *k, int flush_ms);
 
 /* kafka_meta.c */
-int kafka_meta_start(struct hg_kafka *k, const char *leftover) HG_MUST_CHECK;
+int kafka_meta_start(struct hg_kafka *k) HG_MUST_CHECK;
 void kafka_meta_stop(struct hg_kafka *k, bool delete_own);
-void kafka_meta_kick(struct hg_kafka *k); /* look at once */
+void kafka_meta_kick(struct hg_kafka *k);                      /* look at once */
+void kafka_meta_delete(struct hg_kafka *k, const char *topic); /* when a broker answers; once */
 void kafka_meta_ask(struct hg_kafka *k, struct ktopic *t, uint32_t part, uint32_t gen);
 struct kresult *kafka_meta_take(struct hg_kafka *k); /* a list, to be freed by the caller */
 

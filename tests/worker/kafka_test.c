@@ -127,6 +127,7 @@ static void open_door(struct world *w, unsigned i)
     struct seen *keep = d->records ? d->records : hg_calloc(MAX_SEEN, sizeof *keep);
     memset(d, 0, sizeof *d);
     d->records = keep;
+    atomic_store(&w->host->seats[i].state, HG_SEAT_SERVING);
     d->k = hg_kafka_new(&spec);
     assert_non_null(d->k);
 }
@@ -559,7 +560,7 @@ static void own_reply_topics_are_deleted(void **state)
 {
     (void)state;
     struct world *w = setup(1, 1);
-    char dead[HG_NAME_MAX], own[HG_NAME_MAX];
+    char names[3][HG_NAME_MAX], own[HG_NAME_MAX];
     open_door(w, 0);
     assert_string_equal(w->host->seats[0].reply_topic, hg_kafka_reply_topic(w->door[0].k));
     snprintf(own, sizeof own, "%s", hg_kafka_reply_topic(w->door[0].k));
@@ -567,12 +568,26 @@ static void own_reply_topics_are_deleted(void **state)
     if (mock_kafka_is_real(w->broker)) {
         close_door(w, 0);
         assert_false(mock_kafka_has_topic(w->broker, own));
-        snprintf(dead, sizeof dead, "sql.rpc.responses.ws.dead.%s", w->diffs);
-        mock_kafka_topic(w->broker, dead, 1);
-        snprintf(w->host->seats[0].reply_topic, HG_NAME_MAX, "%s", dead);
+        assert_string_equal(w->host->seats[0].reply_topic, "");
+        /* a predecessor in the own seat, a dead sibling, and one that lives */
+        snprintf(names[0], HG_NAME_MAX, "sql.rpc.responses.ws.before.%s", w->diffs);
+        snprintf(names[1], HG_NAME_MAX, "sql.rpc.responses.ws.dead.%s", w->diffs);
+        snprintf(names[2], HG_NAME_MAX, "sql.rpc.responses.ws.alive.%s", w->diffs);
+        for (int i = 0; i < 3; i++) {
+            mock_kafka_topic(w->broker, names[i], 1);
+            snprintf(w->host->seats[i].reply_topic, HG_NAME_MAX, "%s", names[i]);
+        }
+        atomic_store(&w->host->seats[1].state, HG_SEAT_DEAD);
+        atomic_store(&w->host->seats[2].state, HG_SEAT_SERVING);
+        w->conf.rpc_timeout = 500 * HG_MS;
         open_door(w, 0);
-        until(w, !mock_kafka_has_topic(w->broker, dead));
+        until(w, !mock_kafka_has_topic(w->broker, names[0]) &&
+                     !mock_kafka_has_topic(w->broker, names[1]));
+        assert_true(mock_kafka_has_topic(w->broker, names[2]));
+        atomic_store(&w->host->seats[2].state, HG_SEAT_FREE);
         assert_string_not_equal(own, hg_kafka_reply_topic(w->door[0].k));
+        close_door(w, 0); /* whoever ends does not wait for the time-out */
+        assert_false(mock_kafka_has_topic(w->broker, names[2]));
     }
     teardown(w);
 }
