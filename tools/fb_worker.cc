@@ -1,3 +1,4 @@
+#include <cstring>
 #include "sql_protocol_generated.h"
 
 // The C headers use a function and a struct of one name, and C11's word for noreturn.
@@ -394,6 +395,9 @@ extern "C" int hg_fbw_read_request(struct hg_slice msg, struct hg_arena *a, stru
     const uint8_t *bytes = aligned(a, msg);
     if (!bytes || msg.n < 8)
         return -HG_E_FB_INVALID;
+    // Kafka hands out bytes at any address; the reader wants the alignment the builder promised.
+    if (reinterpret_cast<uintptr_t>(bytes) % 8 != 0)
+        bytes = static_cast<const uint8_t *>(memcpy(hg_arena_alloc(a, msg.n), bytes, msg.n));
     flatbuffers::Verifier verifier(bytes, msg.n, 128, 100000);
     if (!SqlRpc::VerifyRequestEnvelopeBuffer(verifier))
         return -HG_E_FB_INVALID;

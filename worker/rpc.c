@@ -134,20 +134,22 @@ static void answer(struct hg_rpcs *rp, struct hg_rpc_call *call, const struct hg
 
 void hg_rpc_on_reply(struct hg_rpcs *rp, const struct hg_kafka_record *rec)
 {
-    struct hg_sqlrpc_reply reply;
-    struct hg_map_node *node;
+    struct hg_sqlrpc_reply reply = {0};
+    struct hg_map_node *node = NULL;
 
     if (!rec->value.p || hg_sqlrpc_reply_decode(rec->value, &reply) < 0) {
         HG_INC(rp->m, rpc_malformed);
-        return;
+        goto out;
     }
-    node = reply.correlation_id.p ? hg_map_get(&rp->calls, reply.correlation_id) : NULL;
+    if (reply.correlation_id.p)
+        node = hg_map_get(&rp->calls, reply.correlation_id);
     if (node) {
         answer(rp, HG_CONTAINER_OF(node, struct hg_rpc_call, node), &reply, snapshot_lsn(rec));
         arm(rp);
     } else {
         HG_INC(rp->m, rpc_strays);
     }
+out:
     hg_sqlrpc_reply_fini(&reply);
 }
 
