@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import path from 'node:path';
 import { freePort } from './ports.mjs';
-import { root, start, stop, tempDir } from './proc.mjs';
+import { inBackground, root, start, stop, tempDir } from './proc.mjs';
 import { waitFor } from './wait.mjs';
 
 process.env.KAFKAJS_NO_PARTITIONER_WARNING = '1';
@@ -17,7 +17,7 @@ export const kafkaClient = (brokers, more = {}) => new Kafka({
 });
 
 /** Starts a broker of one's own: { brokers, stop(), kill(), start() }; stop and kill keep its data and ports. */
-export async function startKafka() {
+export async function startKafka({ background = false } = {}) {
   const dir = tempDir('kafka');
   const port = await freePort(), controller = await freePort();
   const brokers = `127.0.0.1:${port}`;
@@ -28,6 +28,7 @@ export async function startKafka() {
     async start() {
       child = start([path.join(root, 'tools/setup/kafka.sh'), 'serve', path.join(dir, 'data'), String(port), String(controller)],
         { file: kafka.log });
+      if (background) inBackground(child);
       const admin = kafkaClient(brokers, { retry: { retries: 0 }, connectionTimeout: 500, requestTimeout: 2000 }).admin();
       await waitFor(async () => {
         if (child.exitCode !== null) throw new Error(`Kafka ended with ${child.exitCode}, see ${kafka.log}`);
@@ -51,7 +52,7 @@ let shared;
 /** The broker of this test run. */
 export function sharedKafka() {
   if (process.env.HEADGATE_TEST_KAFKA) return Promise.resolve({ brokers: process.env.HEADGATE_TEST_KAFKA });
-  shared ??= startKafka();
+  shared ??= startKafka({ background: true });
   return shared;
 }
 

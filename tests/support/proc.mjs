@@ -39,6 +39,11 @@ export function start(argv, { file, cwd, env } = {}) {
   return child;
 }
 
+/** Lets this process end while the child runs; it is killed then. */
+export function inBackground(child) {
+  for (const handle of [child, child.stdout, child.stderr]) handle.unref();
+}
+
 export const isRunning = (child) => child.exitCode === null && child.signalCode === null;
 
 /** Sends a signal and waits for the end; past the deadline kills, and throws. */

@@ -2,11 +2,11 @@
 import path from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from './ports.mjs';
-import { start, stop, tempDir } from './proc.mjs';
+import { inBackground, start, stop, tempDir } from './proc.mjs';
 import { waitFor } from './wait.mjs';
 
 /** { url, port, stop(), kill(), start(), client() } */
-export async function startRedis() {
+export async function startRedis({ background = false } = {}) {
   const dir = tempDir('redis');
   const port = await freePort();
   let child;
@@ -16,6 +16,7 @@ export async function startRedis() {
     async start() {
       child = start(['redis-server', '--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'],
         { file: path.join(dir, 'out.log') });
+      if (background) inBackground(child);
       await waitFor(async () => {
         const c = redis.client({ retryStrategy: null, lazyConnect: true });
         try {
@@ -44,6 +45,6 @@ let shared;
 /** The Redis of this test run; its pub/sub channel is shared by tests that run at the same time, so files run one by one. */
 export function sharedRedis() {
   if (process.env.HEADGATE_TEST_REDIS) return Promise.resolve({ url: process.env.HEADGATE_TEST_REDIS });
-  shared ??= startRedis();
+  shared ??= startRedis({ background: true });
   return shared;
 }

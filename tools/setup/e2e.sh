@@ -6,4 +6,5 @@ set -euo pipefail
 export HEADGATE_BUILD=$root/build/$1
 name=${2:-}
 say "end-to-end tests of build/$1${name:+: $name}"
-exec node "$root/tests/support/run.mjs" "$root"/tests/e2e/"$name"*.test.mjs
+# The limit is for a file that does not end; each test has its own.
+exec timeout --foreground 60m node "$root/tests/support/run.mjs" "$root"/tests/e2e/"$name"*.test.mjs
