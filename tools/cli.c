@@ -44,7 +44,7 @@ static const struct hg_cli_opt *find(const struct hg_cli_opt *opts, size_t n, co
 static int take(int left, char **argv, const struct hg_cli_opt *opts, size_t n)
 {
     const char *arg = argv[0], *eq = strchr(arg, '=');
-    if (strncmp(arg, "--", 2))
+    if (strncmp(arg, "--", 2) != 0)
         wrong("not an option", arg);
     size_t len = eq ? (size_t)(eq - arg) - 2 : strlen(arg) - 2;
     const struct hg_cli_opt *o = find(opts, n, arg + 2, len);

@@ -69,7 +69,8 @@ void set_one(Reader &r, hg_sq_value *out, hg_sq_scalar v)
     *out = hg_sq_value{false, item, 1};
 }
 
-// The verifier checks where a vector begins, not that its elements stand at their natural addresses: copy them out.
+// The verifier checks where a vector begins, not that its elements stand at their natural
+// addresses: copy them out.
 template <typename T> T element(const flatbuffers::Vector<T> *values, flatbuffers::uoffset_t i)
 {
     T v;
@@ -77,13 +78,15 @@ template <typename T> T element(const flatbuffers::Vector<T> *values, flatbuffer
     return flatbuffers::EndianScalar(v);
 }
 
-const flatbuffers::String *element(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *values,
-                                   flatbuffers::uoffset_t i)
+const flatbuffers::String *
+element(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *values,
+        flatbuffers::uoffset_t i)
 {
     return values->Get(i);
 }
 
-template <typename V, typename F> bool set_list(Reader &r, hg_sq_value *out, const V *values, F to_scalar)
+template <typename V, typename F>
+bool set_list(Reader &r, hg_sq_value *out, const V *values, F to_scalar)
 {
     if (!values)
         return r.refuse("a list without values");
@@ -195,8 +198,8 @@ bool read_wrapper(Reader &r, const SqlSchema::BasicSqlDataFilterWrapper *in, hg_
         const void *kid = in->filters()->Get(i);
         bool good = false;
         if (kid && type == BasicSqlDataFilterUnion_BasicSqlDataFilterWrapper)
-            good = read_wrapper(r, static_cast<const BasicSqlDataFilterWrapper *>(kid), &out->kids[i],
-                                depth + 1);
+            good = read_wrapper(r, static_cast<const BasicSqlDataFilterWrapper *>(kid),
+                                &out->kids[i], depth + 1);
         else if (kid && type == BasicSqlDataFilterUnion_BasicSqlDataFilter)
             good = read_basic(r, static_cast<const BasicSqlDataFilter *>(kid), &out->kids[i]);
         else
@@ -317,7 +320,8 @@ flatbuffers::Offset<flatbuffers::String> put_string(Builder &b, hg_slice s)
     return b.CreateString(s.p ? s.p : "", s.n);
 }
 
-flatbuffers::Offset<void> put_scalar(Builder &b, const hg_sq_scalar &v, SqlSchema::FilterValue *type)
+flatbuffers::Offset<void> put_scalar(Builder &b, const hg_sq_scalar &v,
+                                     SqlSchema::FilterValue *type)
 {
     using namespace SqlSchema;
     switch (v.type) {
@@ -387,8 +391,8 @@ flatbuffers::Offset<void> put_data(Builder &b, const hg_fbw_reply *r, SqlRpc::Rp
 
 } // namespace
 
-extern "C" int hg_fbw_read_request(struct hg_slice msg, struct hg_arena *a, struct hg_fbw_request *out,
-                              const char **why)
+extern "C" int hg_fbw_read_request(struct hg_slice msg, struct hg_arena *a,
+                                   struct hg_fbw_request *out, const char **why)
 {
     *out = hg_fbw_request{};
     *why = "not a RequestEnvelope";
@@ -414,7 +418,7 @@ extern "C" int hg_fbw_read_request(struct hg_slice msg, struct hg_arena *a, stru
 }
 
 extern "C" int hg_fbw_read_filter(struct hg_slice msg, struct hg_arena *a, struct hg_sq_query *out,
-                             const char **why)
+                                  const char **why)
 {
     *out = hg_sq_query{};
     *why = "not a StreamingSqlDataFilter";
@@ -438,8 +442,9 @@ extern "C" void hg_fbw_encode(const struct hg_fbw_reply *r, struct hg_buf *out)
     SqlRpc::RpcResponse type = SqlRpc::RpcResponse_NONE;
     auto data = r->error ? flatbuffers::Offset<void>() : put_data(b, r, &type);
     auto corr = put_string(b, r->correlation_id);
-    auto message = r->error ? put_string(b, r->message) : flatbuffers::Offset<flatbuffers::String>();
-    b.Finish(SqlRpc::CreateResponseEnvelope(b, corr, r->error == 0,
-                                            static_cast<SqlRpc::ErrorCode>(r->error), message, type, data));
+    auto message =
+        r->error ? put_string(b, r->message) : flatbuffers::Offset<flatbuffers::String>();
+    b.Finish(SqlRpc::CreateResponseEnvelope(
+        b, corr, r->error == 0, static_cast<SqlRpc::ErrorCode>(r->error), message, type, data));
     hg_buf_add(out, b.GetBufferPointer(), b.GetSize());
 }

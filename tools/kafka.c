@@ -11,7 +11,7 @@ enum { ASK_MS = 1000, PAUSE_MS = 100 };
 static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)
 {
     (void)rk;
-    if (level <= 3 && strcmp(fac, "FAIL"))
+    if (level <= 3 && strcmp(fac, "FAIL") != 0)
         hg_cli_log("kafka: %s: %s", fac, text);
 }
 

@@ -408,7 +408,7 @@ static int tell_query(struct hg_match *m, struct query *q, int64_t lsn, const st
     int sides = sides_that_match(q);
     if (sides < 0)
         return sides;
-    bool moved = sides == (OLD_SIDE | NEW_SIDE) && strcmp(old->pk, new->pk);
+    bool moved = sides == (OLD_SIDE | NEW_SIDE) && strcmp(old->pk, new->pk) != 0;
     int rc = 0;
     if (sides == OLD_SIDE || moved)
         rc = give(m, q, lsn, "removed", old, false);

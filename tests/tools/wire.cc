@@ -42,15 +42,20 @@ Offset<void> value(Builder &b, const hg_sq_value &v, SqlSchema::FilterValue *typ
         return 0;
     if (v.list && t == HG_SQ_TEXT) {
         *type = FilterValue_StringList;
-        return CreateStringList(b, list<Offset<String>>(b, v, [&](const hg_sq_scalar &s) { return text(b, s.text); })).Union();
+        return CreateStringList(
+                   b, list<Offset<String>>(b, v,
+                                           [&](const hg_sq_scalar &s) { return text(b, s.text); }))
+            .Union();
     }
     if (v.list && t == HG_SQ_INT) {
         *type = FilterValue_Int64List;
-        return CreateInt64List(b, list<int64_t>(b, v, [](const hg_sq_scalar &s) { return s.i; })).Union();
+        return CreateInt64List(b, list<int64_t>(b, v, [](const hg_sq_scalar &s) { return s.i; }))
+            .Union();
     }
     if (v.list) {
         *type = FilterValue_Float64List;
-        return CreateFloat64List(b, list<double>(b, v, [](const hg_sq_scalar &s) { return s.d; })).Union();
+        return CreateFloat64List(b, list<double>(b, v, [](const hg_sq_scalar &s) { return s.d; }))
+            .Union();
     }
     switch (t) {
     case HG_SQ_TEXT:
@@ -96,7 +101,9 @@ Offset<void> filter(Builder &b, const hg_sq_filter &f, uint8_t *type)
     auto v = value(b, f.value, &kind);
     auto name = text(b, f.field);
     auto mod = CreateSqlFilterModifier(b, f.distinct, f.case_insensitive, NullsSortOrder_default_);
-    return CreateBasicSqlDataFilter(b, name, kind, v, static_cast<BasicSqlDataFilterType>(f.op), mod).Union();
+    return CreateBasicSqlDataFilter(b, name, kind, v, static_cast<BasicSqlDataFilterType>(f.op),
+                                    mod)
+        .Union();
 }
 
 struct Parts {
@@ -113,7 +120,8 @@ Parts parts(Builder &b, const hg_sq_query *q)
     if (q->filter)
         p.root = wrapper(b, *q->filter);
     for (size_t i = 0; i < q->norder; i++)
-        order[i] = SqlSchema::CreateOrderKeySpec(b, text(b, q->order[i].field), static_cast<SqlSchema::OrderSort>(q->order[i].sort));
+        order[i] = SqlSchema::CreateOrderKeySpec(
+            b, text(b, q->order[i].field), static_cast<SqlSchema::OrderSort>(q->order[i].sort));
     for (size_t i = 0; i < q->ncursor; i++) {
         SqlSchema::FilterValue kind;
         auto v = value(b, q->cursor[i].value, &kind);
@@ -124,7 +132,8 @@ Parts parts(Builder &b, const hg_sq_query *q)
     return p;
 }
 
-Offset<void> payload(Builder &b, unsigned method, const hg_sq_query *q, const char *pk_column, const char *pk, const char *json)
+Offset<void> payload(Builder &b, unsigned method, const hg_sq_query *q, const char *pk_column,
+                     const char *pk, const char *json)
 {
     using namespace SqlRpc;
     auto company = text(b, q->company), table = text(b, q->table);
@@ -132,7 +141,9 @@ Offset<void> payload(Builder &b, unsigned method, const hg_sq_query *q, const ch
     switch (method) {
     case RpcMethod_GET_DATA: {
         Parts p = parts(b, q);
-        return CreateGetDataReq(b, company, table, p.root, q->limit, q->offset, p.order, p.cursor, q->strict_after).Union();
+        return CreateGetDataReq(b, company, table, p.root, q->limit, q->offset, p.order, p.cursor,
+                                q->strict_after)
+            .Union();
     }
     case RpcMethod_GET_SINGLE:
         return CreateGetSingleReq(b, company, table, col, id).Union();
@@ -202,13 +213,15 @@ void read_reply(const uint8_t *p, hgt_reply *r)
 
 } // namespace
 
-extern "C" void hgt_request(struct hg_buf *out, const char *corr, const char *reply_topic, unsigned method,
-                            const struct hg_sq_query *q, const char *pk_column, const char *pk, const char *json)
+extern "C" void hgt_request(struct hg_buf *out, const char *corr, const char *reply_topic,
+                            unsigned method, const struct hg_sq_query *q, const char *pk_column,
+                            const char *pk, const char *json)
 {
     Builder b(256);
     auto body = payload(b, method, q, pk_column, pk, json);
     auto c = b.CreateString(corr), t = b.CreateString(reply_topic);
-    b.Finish(SqlRpc::CreateRequestEnvelope(b, c, t, static_cast<SqlRpc::RpcMethod>(method), static_cast<SqlRpc::RpcPayload>(method + 1), body));
+    b.Finish(SqlRpc::CreateRequestEnvelope(b, c, t, static_cast<SqlRpc::RpcMethod>(method),
+                                           static_cast<SqlRpc::RpcPayload>(method + 1), body));
     hg_buf_add(out, b.GetBufferPointer(), b.GetSize());
 }
 
@@ -217,14 +230,16 @@ extern "C" void hgt_filter(struct hg_buf *out, const struct hg_sq_query *q)
     Builder b(256);
     Parts p = parts(b, q);
     auto hash = b.CreateString("h");
-    b.Finish(SqlSchema::CreateStreamingSqlDataFilter(b, hash, p.root, q->limit, p.order, p.cursor, 1));
+    b.Finish(
+        SqlSchema::CreateStreamingSqlDataFilter(b, hash, p.root, q->limit, p.order, p.cursor, 1));
     hg_buf_add(out, b.GetBufferPointer(), b.GetSize());
 }
 
 extern "C" void hgt_reply_read(struct hg_slice bytes, struct hgt_reply *r)
 {
     memset(r, 0, sizeof *r);
-    auto *p = static_cast<uint8_t *>(hg_malloc(bytes.n + 1)); // aligned, which a record of Kafka is not
+    auto *p =
+        static_cast<uint8_t *>(hg_malloc(bytes.n + 1)); // aligned, which a record of Kafka is not
     memcpy(p, bytes.p, bytes.n);
     Verifier v(p, bytes.n);
     if (v.VerifyBuffer<SqlRpc::ResponseEnvelope>(nullptr))

@@ -422,13 +422,13 @@ int main(int argc, char **argv)
     b.repeat = (int)hg_cli_int("--repeat", repeat, 1, MAX_REPEAT);
     b.workers = (int)hg_cli_int("--workers", workers, 1, HG_PROC_MAX);
     b.kafka = !strcmp(source, "kafka");
-    if (!b.kafka && strcmp(source, "room"))
+    if (!b.kafka && strcmp(source, "room") != 0)
         hg_cli_die("--source: room or kafka");
     if (b.kafka && b.url && !b.brokers)
         hg_cli_die("--url with --source kafka needs --brokers");
     hg_cli_catch_signals();
     for (size_t i = 0; i < HG_COUNTOF(modes); i++) {
-        if (strcmp(modes[i].name, mode))
+        if (strcmp(modes[i].name, mode) != 0)
             continue;
         pin(&b, pinning);
         modes[i].run(&b);

@@ -198,7 +198,7 @@ static size_t take_head(struct hg_crowd *c, uint32_t i, const char *p, size_t n)
     const char *end = memmem(p, n, "\r\n\r\n", 4);
     if (!end)
         return 0;
-    if (n < 12 || memcmp(p, "HTTP/1.1 101", 12))
+    if (n < 12 || memcmp(p, "HTTP/1.1 101", 12) != 0)
         hg_cli_die("client %u: no upgrade: %.*s", i, (int)HG_MIN(n, 200u), p);
     c->at[i].state = OPEN;
     c->opened++;

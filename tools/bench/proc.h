@@ -23,7 +23,7 @@ uint64_t hg_procs_cpu_ns(const struct hg_procs *p);
 uint64_t hg_procs_anon_bytes(
     const struct hg_procs *p); /* anonymous memory: heap, stacks; not the kernel's, not files' */
 void hg_procs_pin(const struct hg_procs *p, int cpu); /* all threads to one CPU; < 0 does nothing */
-void hg_proc_unpin(void); /* the calling thread: any CPU again */
+void hg_proc_unpin(void);                             /* the calling thread: any CPU again */
 void hg_proc_stop(pid_t *pid);                        /* TERM, after 10 s KILL; *pid is 0 then */
 uint64_t hg_now_ns(void);
 

@@ -60,7 +60,7 @@ static void on_message(void *arg, uint32_t conn, int opcode, struct hg_slice m)
 {
     struct run *r = arg;
     (void)opcode;
-    if (m.n < STAMP || memcmp(m.p, "HGB1", 4)) {
+    if (m.n < STAMP || memcmp(m.p, "HGB1", 4) != 0) {
         on_control(r, conn, m);
         return;
     }
