@@ -51,6 +51,11 @@ must_pass close_codes_in_one_place worker/x.c '/* closed
 must_fail headers_alone worker/x.h 'size_t n;'
 must_pass headers_alone worker/x.h '#include <stddef.h>
 struct x { size_t n; };'
+must_fail docs_links docs/x.md 'see [there](y.md)'
+must_fail docs_links x.md '[below](#nothing)'
+must_fail docs_links ARCHITECTURE.md 'proven by `e2e/nothing`' e2e/nothing
+must_pass docs_links x.md '# A title, `so`
+[above](#a-title-so), [elsewhere](https://example.com/y.md)'
 
 # An object that reads the clock.
 rm -rf "${tree:?}"/*
