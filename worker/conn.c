@@ -31,7 +31,8 @@ struct hg_outq {
     uint32_t cap, head, n;   /* ring of spans */
     uint32_t head_done;      /* bytes of the first span already written */
     uint64_t bytes;          /* unwritten */
-    uint64_t big;            /* of them in frames with a chunk of their own (snapshots): not under out_hard */
+    uint64_t http;           /* of them, at the front, an HTTP answer: no frames */
+    uint64_t big;            /* of them in large frames that were asked for (snapshots, diffs): not under out_hard */
     uint64_t turn_bytes;     /* added since the last write */
     int64_t progress_us;     /* when the kernel last took something */
     unsigned char pong[125]; /* newest unanswered ping while blocked */
@@ -166,7 +167,8 @@ static void http_timeout(struct hg_conns *cs, struct hg_conn *c)
     const struct hg_err_row *row = hg_err_row(HG_E_HTTP_TIMEOUT);
     struct hg_buf out = {0};
 
-    HG_ERR_INC(cs->m, HG_E_HTTP_TIMEOUT);
+    if (c->in->n > 0 || !c->keep_alive)
+        HG_ERR_INC(cs->m, HG_E_HTTP_TIMEOUT);
     if (c->in->n == 0) {
         hg_conn_drop(cs, c);
         return;
@@ -223,12 +225,11 @@ static void on_tick(void *arg, struct hg_mono now)
 
     cs->tick++;
     hg_timer_start(hg_loop_timers(cs->loop), &cs->ticker, hg_mono_add(now, TICK_MS * HG_MS), on_tick, cs);
-    at = cs->wheel[cs->tick % HG_COUNTOF(cs->wheel)];
-    cs->wheel[cs->tick % HG_COUNTOF(cs->wheel)] = 0;
-    while (at) {
+    /* One by one off the front: on_due may move or end any other. Nothing is put back here, the due are at least a tick ahead. */
+    while ((at = cs->wheel[cs->tick % HG_COUNTOF(cs->wheel)])) {
         struct hg_conn *c = conn_at(cs, at - 1);
 
-        at = c->wheel_next;
+        wheel_remove(cs, c);
         wheel_insert(cs, c, cs->tick + 1); /* somewhere valid while on_due runs */
         if (c->state != HG_CONN_DEAD)
             on_due(cs, c);
@@ -294,21 +295,23 @@ static void mark_dirty(struct hg_conns *cs, struct hg_conn *c)
     push_id(&cs->dirty, &cs->ndirty, &cs->dirty_cap, c->index);
 }
 
-/* A frame too large to share a chunk: a snapshot, bounded by max_snapshot and by who sends it. */
+/* Snapshots are bounded by max_snapshot, diffs by being sent only to who can take them. */
 static bool is_big(const struct hg_span *s)
 {
-    return s->c->own;
+    return s->c->gated;
 }
 
 static void queue_span(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
 {
     struct hg_outq *q = c->out;
+    bool joins;
 
     if (!q)
         q = c->out = queue_new(cs, QUEUE_START);
+    joins = q->n > 0 && q->bytes > q->http; /* no frame in one span with the end of an HTTP answer */
     q->bytes += s.len;
     q->turn_bytes += s.len;
-    if (q->n > 0) {
+    if (joins) {
         struct hg_span *last = &q->span[(q->head + q->n - 1) % q->cap];
 
         if (last->c == s.c && last->off + last->len == s.off) {
@@ -326,11 +329,14 @@ static void queue_span(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
     q->span[(q->head + q->n++) % q->cap] = s;
 }
 
-/* What the hard cap counts once the kernel takes no more. */
+/* What the hard cap counts once the kernel takes no more: not the large frame under way, which a client that reads may be getting. */
 static bool above_hard(const struct hg_conns *cs, const struct hg_outq *q)
 {
-    uint64_t charge = q->bytes - HG_MIN(q->big, q->bytes) + (uint64_t)q->n * ENTRY_CHARGE;
+    uint64_t charge = q->bytes - q->big + (uint64_t)q->n * ENTRY_CHARGE;
+    const struct hg_span *first = &q->span[q->head];
 
+    if (q->n > 0 && !is_big(first) && first->len > HG_FRAME_BIG)
+        charge -= first->len - q->head_done;
     return cs->conf->out_hard > 0 && charge > (uint64_t)cs->conf->out_hard;
 }
 
@@ -407,17 +413,18 @@ static void slow_remove(struct hg_conns *cs, struct hg_conn *c)
 static void queue_written(struct hg_conns *cs, struct hg_outq *q, size_t n)
 {
     q->bytes -= n;
+    q->http -= HG_MIN(q->http, n);
     while (n > 0) {
         struct hg_span *s = &q->span[q->head];
         uint32_t left = s->len - q->head_done;
 
+        if (is_big(s))
+            q->big -= HG_MIN(left, n);
         if (n < left) {
             q->head_done += (uint32_t)n;
             return;
         }
         n -= left;
-        if (is_big(s))
-            q->big -= s->len;
         hg_chunk_unref(cs->frames, s->c);
         q->head = (q->head + 1) % q->cap;
         q->n--;
@@ -554,36 +561,42 @@ void hg_conn_drop(struct hg_conns *cs, struct hg_conn *c)
     push_id(&cs->dead, &cs->ndead, &cs->dead_cap, c->index);
 }
 
-/* Empties the queue down to the rest of a frame that is half out: a close frame inside a frame would be garbage. */
+/* Bytes at the front that must go out before a close frame may: an HTTP answer, or the rest of a frame that is half out. */
+static uint64_t queue_due(const struct hg_outq *q)
+{
+    const struct hg_span *s = &q->span[q->head];
+
+    if (q->http > 0 || q->n == 0)
+        return q->http;
+    return hg_frame_end(s->c->data + s->off, s->len, q->head_done) - q->head_done;
+}
+
+/* Empties the queue down to that: a close frame inside a frame would be garbage. */
 static void queue_cut(struct hg_conns *cs, struct hg_conn *c)
 {
     struct hg_outq *q = c->out;
-    struct hg_span *s;
+    uint64_t keep = q ? queue_due(q) : 0, bytes = keep;
+    uint32_t n = 0;
 
     if (!q)
         return;
-    while (q->n > 1) {
-        s = &q->span[(q->head + q->n - 1) % q->cap];
-        q->bytes -= s->len;
-        hg_chunk_unref(cs->frames, s->c);
-        q->n--;
-    }
     q->big = 0;
-    if (q->n == 1) {
-        s = &q->span[q->head];
-        uint32_t end = hg_frame_end(s->c->data + s->off, s->len, q->head_done);
+    for (uint32_t i = 0; i < q->n; i++) {
+        struct hg_span *s = &q->span[(q->head + i) % q->cap];
+        uint32_t done = i == 0 ? q->head_done : 0;
 
-        if (end == q->head_done) {
+        if (keep == 0) {
             hg_chunk_unref(cs->frames, s->c);
-            q->n = 0;
-            q->head_done = 0;
-            q->bytes = 0;
-        } else {
-            s->len = end;
-            q->bytes = end - q->head_done;
-            q->big = is_big(s) ? end : 0;
+            continue;
         }
+        s->len = done + (uint32_t)HG_MIN(keep, s->len - done);
+        keep -= s->len - done;
+        q->big += is_big(s) ? s->len - done : 0;
+        n++;
     }
+    q->n = n;
+    q->bytes = bytes;
+    q->head_done = n ? q->head_done : 0;
 }
 
 static void queue_close_frame(struct hg_conns *cs, struct hg_conn *c, int code, struct hg_slice reason)
@@ -604,9 +617,7 @@ static void start_closing(struct hg_conns *cs, struct hg_conn *c, uint32_t ticks
     gone(cs, c);
     if (c->state == HG_CONN_DEAD) /* on_gone may have dropped it */
         return;
-    set_state(cs, c, HG_CONN_CLOSING);
-    hg_ws_rx_fini(&c->rx);
-    hg_ws_rx_init(&c->rx);
+    set_state(cs, c, HG_CONN_CLOSING); /* rx keeps its place: the peer's close frame may come behind half a message */
     c->tick_limit = cs->tick + ticks;
     rewheel(cs, c);
 }
@@ -640,13 +651,19 @@ void hg_conn_close(struct hg_conns *cs, struct hg_conn *c, int err)
     c->shut_after = row->fault != HG_FAULT_US;
 }
 
+void hg_conn_answered(struct hg_conns *cs, struct hg_conn *c)
+{
+    c->keep_alive = true;
+    c->tick_limit = cs->tick + ticks_of(cs->conf->handshake_timeout); /* seen when the old one comes */
+}
+
 void hg_conn_finish(struct hg_conns *cs, struct hg_conn *c)
 {
     if (c->state != HG_CONN_HTTP)
         return;
     c->shut_after = true;
     set_state(cs, c, HG_CONN_CLOSING);
-    c->tick_limit = cs->tick + LINGER_TICKS;
+    c->tick_limit = cs->tick + HG_MAX(LINGER_TICKS, ticks_of(cs->conf->handshake_timeout));
     rewheel(cs, c);
     mark_dirty(cs, c);
 }
@@ -674,6 +691,8 @@ static void on_ping(struct hg_conns *cs, struct hg_conn *c, struct hg_slice data
         memcpy(c->out->pong, data.p, data.n);
 }
 
+static void feed_closing(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n);
+
 static void feed_ws(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
 {
     while (n > 0 && c->state == HG_CONN_OPEN) {
@@ -682,6 +701,7 @@ static void feed_ws(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
 
         if (used < 0) {
             hg_conn_close(cs, c, (int)used);
+            c->shut_after = true; /* nothing that follows can be read */
             return;
         }
         in += used;
@@ -703,6 +723,8 @@ static void feed_ws(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
             break;
         }
     }
+    if (c->state == HG_CONN_CLOSING)
+        feed_closing(cs, c, in, n);
     hg_ws_rx_trim(&c->rx); /* an idle connection owns nothing of the message just handled */
 }
 
@@ -745,9 +767,13 @@ static void feed(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
 
 static void on_eof(struct hg_conns *cs, struct hg_conn *c)
 {
+    bool waits = c->out && c->out->n > 0;
+
     c->got_eof = true;
-    if (c->state == HG_CONN_CLOSING && c->shut_after && c->out && c->out->n > 0 && !c->blocked)
-        return; /* half-closed after its request: it still reads our answer */
+    if (waits && c->state == HG_CONN_HTTP)
+        hg_conn_finish(cs, c);
+    if (waits && c->state == HG_CONN_CLOSING && c->shut_after)
+        return; /* half-closed after its request: it still reads our answer, until the deadline */
     hg_conn_drop(cs, c);
 }
 
@@ -916,6 +942,8 @@ void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c)
     set_state(cs, c, HG_CONN_OPEN);
     c->tick_in = cs->tick;
     c->tick_ping = cs->tick + ticks_of(cs->conf->ping_interval);
+    if (c->out)
+        c->out->http = c->out->bytes;
     rewheel(cs, c);
 }
 

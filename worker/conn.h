@@ -49,7 +49,7 @@ struct hg_conn {
     bool got_eof : 1;
     bool peer_end : 1;    /* the peer has sent its last byte: read on until it is met */
     bool pong_due : 1;
-    bool keep_alive : 1;
+    bool keep_alive : 1;  /* a request was answered, the next may come */
     bool slow : 1;        /* counted in slow_clients, on the blocked list */
     bool peer_v6 : 1;
     uint32_t tick_in;     /* tick of the last input */
@@ -115,6 +115,7 @@ void hg_conns_fini(struct hg_conns *cs); /* drops every connection */
 int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer) HG_MUST_CHECK;
 void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c); /* HTTP -> OPEN; hg_conn_feed_rest must follow */
 void hg_conn_feed_rest(struct hg_conns *cs, struct hg_conn *c, struct hg_slice rest); /* frames behind the request; frees c->in */
+void hg_conn_answered(struct hg_conns *cs, struct hg_conn *c); /* HTTP: a request was answered; handshake_timeout starts anew for the next */
 void hg_conn_finish(struct hg_conns *cs, struct hg_conn *c); /* HTTP: send what is queued, then end */
 void hg_conn_send(struct hg_conns *cs, struct hg_conn *c, struct hg_span s); /* takes its own reference; nothing if not OPEN or HTTP */
 void hg_conn_send_text(struct hg_conns *cs, struct hg_conn *c, struct hg_slice text);
@@ -122,7 +123,7 @@ void hg_conn_send_raw(struct hg_conns *cs, struct hg_conn *c, struct hg_slice by
 void hg_conn_close(struct hg_conns *cs, struct hg_conn *c, int err);
 void hg_conn_drop(struct hg_conns *cs, struct hg_conn *c);
 uint64_t hg_conn_queued(const struct hg_conn *c);     /* bytes not yet taken by the kernel */
-uint64_t hg_conn_queued_big(const struct hg_conn *c); /* of them in frames of their own chunk (snapshots) */
+uint64_t hg_conn_queued_big(const struct hg_conn *c); /* of them not under out_hard: large frames of gated arenas */
 /* May more be put into its queue without harm? False while the kernel takes nothing. */
 static inline bool hg_conn_can_take(const struct hg_conn *c)
 {

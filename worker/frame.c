@@ -44,7 +44,7 @@ static struct hg_span reserve(struct hg_frames *fr, struct hg_arena *a, uint32_t
     if (n > HG_FRAME_BIG) {
         c = chunk_new(fr, n);
         c->used = n;
-        c->own = 1;
+        c->gated = a->gated;
         return (struct hg_span){c, 0, n};
     }
     if (a->next_cap < HG_CHUNK_MIN)

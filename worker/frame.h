@@ -15,6 +15,7 @@
 #ifndef HG_WORKER_FRAME_H
 #define HG_WORKER_FRAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "common/base/slice.h"
 
@@ -29,7 +30,7 @@ struct hg_chunk {
     uint32_t refs; /* spans, queue entries and the arena that still fills it */
     uint32_t used;
     uint32_t cap;
-    uint32_t own;  /* 1: made for one frame above HG_FRAME_BIG */
+    uint32_t gated; /* 1: one frame above HG_FRAME_BIG of a gated arena */
     unsigned char data[];
 };
 
@@ -41,6 +42,7 @@ struct hg_span {
 struct hg_arena { /* zeroed is empty */
     struct hg_chunk *cur;
     uint32_t next_cap;
+    bool gated; /* who sends its frames asks first whether the client can take them: large ones are not under out_hard */
 };
 
 struct hg_frames { /* of one worker; zeroed is ready */

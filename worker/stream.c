@@ -204,6 +204,7 @@ static struct hg_stream *stream_new(struct hg_streams *ss, const struct hg_sub_s
     st->hash = hg_route_hub_hash(HG_ROUTE_STREAM, HG_SLICE_NONE, st->node.key);
     st->ss = ss;
     st->id = ++ss->next_id;
+    st->arena.gated = true;
     st->tenant_n = (uint16_t)spec->tenant.n;
     st->table_n = (uint16_t)spec->table.n;
     st->hash_n = (uint16_t)spec->hash_id.n;

@@ -39,7 +39,9 @@ static void answer(struct request *r, int status, const char *type, struct hg_sl
     hg_http_respond(&out, status, type, body, r->keep, r->head, extra);
     hg_conn_send_raw(&r->w->conns, r->c, hg_buf_slice(&out));
     hg_buf_fini(&out);
-    if (!r->keep)
+    if (r->keep)
+        hg_conn_answered(&r->w->conns, r->c);
+    else
         hg_conn_finish(&r->w->conns, r->c);
 }
 
@@ -317,6 +319,8 @@ static void upgrade(struct request *r, struct hg_slice rest)
     hg_ws_accept(&out, &offer);
     hg_conn_send_raw(&w->conns, c, hg_buf_slice(&out));
     hg_buf_fini(&out);
+    if (c->state != HG_CONN_HTTP) /* answers of requests before this one filled it up, or it is gone */
+        return;
     HG_INC(w->m, handshakes);
     c->echo = *w->conf->echo_path && hg_slice_is(r->req.path, w->conf->echo_path);
     if (!c->echo)
