@@ -15,6 +15,7 @@ enum {
     WALK_BUDGET = 20000, /* records of siblings per turn */
     WAIT_MS = 1,         /* how often a held-back record is offered to the ring again */
     SECOND_MS = 1000,
+    KEY_MAX = HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 2, /* nobody can subscribe to a longer one */
 };
 
 /* ---- the door to the streams ---- */
@@ -202,7 +203,7 @@ static bool relay(struct hg_worker *w, struct hg_rec *head, struct hg_slice key,
         hg_timer_start(hg_loop_timers(w->loop), &in->wait_timer, hg_mono_add(now, WAIT_MS * HG_MS), on_wait, w);
         return false;
     }
-    HG_BUG_ON(rc < 0); /* TOO_BIG: max_record is checked to be at most an eighth of the ring */
+    HG_BUG_ON(rc < 0); /* TOO_BIG: classify has let nothing pass that does not fit */
     in->waiting = false;
     HG_INC(w->m, ring_records);
     return true;
@@ -253,6 +254,29 @@ static struct hg_lsn lsn_of(struct hg_worker *w, const struct hg_kafka_record *r
     return hg_lsn(0);
 }
 
+/* Small enough for max_record, and with its head for an eighth of the ring? */
+static bool fits(const struct hg_worker *w, const struct hg_kafka_record *r)
+{
+    uint64_t place = w->host->ring_size / 8 - sizeof(struct hg_rec) - KEY_MAX - 2 * sizeof(uint64_t);
+
+    return r->value.n <= (size_t)w->conf->max_record && r->value.n <= place;
+}
+
+static enum hg_rec_kind stub_of(const struct hg_kafka_record *r)
+{
+    return r->key.n > 0 && r->key.n <= KEY_MAX ? HG_REC_STUB : HG_REC_PAD;
+}
+
+static bool read_row(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_rowevent *ev)
+{
+    if (hg_rowevent_decode(r->value, ev) == 0 && ev->routing_key.n <= KEY_MAX)
+        return true;
+    HG_INC(w->m, row_events_bad);
+    hg_log_limited(HG_LOG_WARN, NULL, "rowevent.bad", "topic=%s partition=%u offset=%lld", w->host->topics[r->topic].name,
+                   r->part % HG_TOPIC_PARTS, (long long)r->offset);
+    return false;
+}
+
 /* Kind and routing key of a record; NONE (PAD) when it is not to be handed on. key and hash are those of its stream. */
 static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_lsn lsn, struct hg_rowevent *ev, struct hg_slice *key)
 {
@@ -262,7 +286,7 @@ static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_reco
     *key = r->key;
     if (poison) {
         HG_INC(w->m, records_poison);
-        return r->key.n ? HG_REC_STUB : HG_REC_PAD;
+        return stub_of(r);
     }
     if (r->key.n == 0 || !r->value.p) {
         HG_INC(w->m, records_no_key);
@@ -274,20 +298,16 @@ static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_reco
                        (long long)r->offset);
         return HG_REC_PAD;
     }
-    if (r->value.n > (size_t)w->conf->max_record || r->key.n > HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 2) {
+    if (!fits(w, r)) {
         HG_INC(w->m, records_stub);
         hg_log_limited(HG_LOG_WARN, NULL, "record.too_large", "topic=%s partition=%u offset=%lld bytes=%zu", t->name,
                        r->part % HG_TOPIC_PARTS, (long long)r->offset, r->value.n);
-        return r->key.n <= UINT16_MAX ? HG_REC_STUB : HG_REC_PAD;
+        return stub_of(r);
     }
     if (t->kind == HG_TOPIC_DIFF)
-        return HG_REC_DIFF;
-    if (hg_rowevent_decode(r->value, ev) < 0) {
-        HG_INC(w->m, row_events_bad);
-        hg_log_limited(HG_LOG_WARN, NULL, "rowevent.bad", "topic=%s partition=%u offset=%lld", t->name, r->part % HG_TOPIC_PARTS,
-                       (long long)r->offset);
+        return r->key.n <= KEY_MAX ? HG_REC_DIFF : HG_REC_PAD;
+    if (!read_row(w, r, ev)) /* routed by the key inside; the record's own does not count */
         return HG_REC_PAD;
-    }
     *key = ev->routing_key;
     return HG_REC_ROW;
 }

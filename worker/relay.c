@@ -92,7 +92,13 @@ static void wait_for_room(struct hg_worker *w, uint64_t hash, struct hg_slice ke
     *rl->end = p;
     rl->end = &p->next;
     rl->pending_bytes += key.n + body.n;
-    hg_timer_start(hg_loop_timers(w->loop), &rl->retry, hg_mono_add(now, RETRY_MS * HG_MS), on_retry, w);
+    if (!hg_timer_is_running(&rl->retry)) /* publishing without end must not put it off without end */
+        hg_timer_start(hg_loop_timers(w->loop), &rl->retry, hg_mono_add(now, RETRY_MS * HG_MS), on_retry, w);
+}
+
+static bool fits(const struct hg_worker *w, struct hg_slice key, struct hg_slice body)
+{
+    return key.n + body.n <= w->host->ring_size / 8 - sizeof(struct hg_rec) - 2 * sizeof(uint64_t);
 }
 
 static int to_siblings(struct hg_worker *w, const struct hg_envelope *e, struct hg_slice text)
@@ -103,7 +109,10 @@ static int to_siblings(struct hg_worker *w, const struct hg_envelope *e, struct 
 
     hg_route_put_hub(&key, room_kind(e->kind), tenant_of(w, e), room_name(e));
     hash = hg_hash_fixed(hg_buf_slice(&key));
-    rc = w->relay.first ? -HG_E_AGAIN : append(w, hash, hg_buf_slice(&key), text, false);
+    if (!fits(w, hg_buf_slice(&key), text)) /* said now: those that wait are not to find out later */
+        rc = -HG_E_TOO_BIG;
+    else
+        rc = w->relay.first ? -HG_E_AGAIN : append(w, hash, hg_buf_slice(&key), text, false);
     if (rc == -HG_E_AGAIN) {
         wait_for_room(w, hash, hg_buf_slice(&key), text);
         rc = 0;
