@@ -34,6 +34,8 @@ static struct hg_span reserve(struct hg_frames *fr, struct hg_arena *a, uint32_t
 {
     struct hg_chunk *c = a->cur;
 
+    if (c && c->refs == 1) /* everybody has read it: written over, so that a quiet room's chunk neither grows nor gets cold */
+        c->used = 0;
     if (c && c->cap - c->used >= n) {
         struct hg_span s = {c, c->used, n};
 
