@@ -1,11 +1,13 @@
 # Build options and the flags every target shares (interface library hg_flags).
 option(HG_TESTS "Build the unit tests (cmocka)" ON)
+option(HG_NATS "The backplane can be NATS (needs libnats)" ON)
 option(HG_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 set(HG_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 set(HG_WERROR ON CACHE BOOL "Warnings are errors")
 
 add_library(hg_flags INTERFACE)
-target_compile_definitions(hg_flags INTERFACE _GNU_SOURCE HG_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(hg_flags INTERFACE _GNU_SOURCE HG_VERSION="${PROJECT_VERSION}"
+    HG_HAVE_NATS=$<BOOL:${HG_NATS}>)
 target_compile_options(hg_flags INTERFACE -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -fno-common
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
     $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti>)

@@ -6,7 +6,12 @@
 #include "common/sys/log.h"
 #include "worker/bus_carrier.h"
 
-static const struct hg_bus_carrier *const carriers[] = {&hg_bus_redis};
+static const struct hg_bus_carrier *const carriers[] = {
+    &hg_bus_redis,
+#if HG_HAVE_NATS
+    &hg_bus_nats,
+#endif
+};
 
 const char *const hg_bus_channels[HG_BUS_CHANNELS] = {
     [HG_BUS_SHARED] = "tina4:ws", [HG_BUS_PRIVATE] = "headgate:bus"};

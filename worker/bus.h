@@ -1,7 +1,7 @@
 /*
  * The backplane between hosts: bytes of envelopes on two channels: "tina4:ws", shared with
  * tina4, and "headgate:bus", which only headgates read. A table of carriers
- * (redis; others can be added), one of which is connected at start, not at first use, and for ever
+ * (redis, nats), one of which is connected at start, not at first use, and for ever
  * again after a failure. Knows no envelope, no room, no origin.
  *
  *   bus = hg_bus_new(&spec);                 NULL when no backplane is configured; a wrong one is

@@ -23,6 +23,7 @@ struct hg_bus_carrier {
 };
 
 extern const struct hg_bus_carrier hg_bus_redis;
+extern const struct hg_bus_carrier hg_bus_nats; /* if HG_HAVE_NATS */
 
 /* The two halves of a carrier's connection; a gap is told when listening comes back. */
 enum hg_bus_half { HG_BUS_PUBLISHING, HG_BUS_LISTENING };

@@ -91,21 +91,12 @@ static bool backplane_name(struct hg_slice text, struct hg_buf *out, const char 
     text = trim(text);
     if (is_word(text, "redis"))
         hg_buf_adds(out, "redis");
+    else if (is_word(text, "nats") && HG_HAVE_NATS)
+        hg_buf_adds(out, "nats");
     else if (is_word(text, "nats"))
-        *warning = "this version has no NATS carrier: local only";
+        *warning = "this build has no NATS carrier: local only";
     else
         *warning = "unknown backplane: local only";
-    return true;
-}
-
-static bool backplane_url(struct hg_slice text, struct hg_buf *out, const char **warning)
-{
-    text = trim(text);
-    if (text.n >= 7 && strncasecmp(text.p, "nats://", 7) == 0) {
-        *warning = "this version has no NATS carrier: ignored";
-        return false;
-    }
-    hg_buf_add_slice(out, text);
     return true;
 }
 
@@ -123,8 +114,9 @@ static const struct {
     const char *name;
     bool (*fn)(struct hg_slice text, struct hg_buf *out, const char **warning);
 } adapters[] = {
-    {"TINA4_WS_IDLE_TIMEOUT", idle_seconds}, {"TINA4_WS_MAX_BACKLOG", backlog_bytes},
-    {"TINA4_WS_BACKPLANE", backplane_name},  {"TINA4_WS_BACKPLANE_URL", backplane_url},
+    {"TINA4_WS_IDLE_TIMEOUT", idle_seconds},
+    {"TINA4_WS_MAX_BACKLOG", backlog_bytes},
+    {"TINA4_WS_BACKPLANE", backplane_name},
     {"KEYDB_PREFIX", prefix_without_blanks},
 };
 

@@ -365,16 +365,19 @@ static const char *check_properties(struct hg_slice s)
 
 static const char *check_backplane(struct hg_slice s)
 {
-    return s.n == 0 || is_word_of("redis", s) ? NULL : "redis or empty";
+    if (s.n == 0 || is_word_of(HG_HAVE_NATS ? "redis|nats" : "redis", s))
+        return NULL;
+    return HG_HAVE_NATS ? "redis, nats or empty" : "redis or empty (this build has no NATS)";
 }
 
 static const char *check_backplane_url(struct hg_slice s)
 {
-    static const char scheme[] = "redis://";
+    static const char redis[] = "redis://", nats[] = "nats://";
 
-    if (s.n == 0 || (s.n > sizeof scheme - 1 && memcmp(s.p, scheme, sizeof scheme - 1) == 0))
+    if (s.n == 0 || (s.n > sizeof redis - 1 && memcmp(s.p, redis, sizeof redis - 1) == 0) ||
+        (s.n > sizeof nats - 1 && memcmp(s.p, nats, sizeof nats - 1) == 0))
         return NULL;
-    return "not redis://host:port";
+    return "not redis://host:port or nats://host:port";
 }
 
 static const char *check_instance(struct hg_slice s)

@@ -45,6 +45,7 @@ door() {
 }
 door hiredis 'hiredis/|hiredis\.h' 'worker/redis[a-z_]*\.c'
 door librdkafka 'librdkafka/|rdkafka' 'worker/(kafka_[a-z_]+\.[ch]|kafka\.c|devbroker[a-z_]*\.c)'
+door libnats 'nats/|nats\.h' 'worker/bus_nats\.c'
 door cJSON '(cjson/)?cJSON' 'proto/json\.c'
 door FlatBuffers 'flatbuffers/|[a-z_]+_generated\.h' 'proto/[a-z0-9_]*\.cc'
 door epoll 'sys/epoll\.h' 'common/sys/loop\.c'

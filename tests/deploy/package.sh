@@ -56,7 +56,7 @@ userdel headgate 2>/dev/null || true
 export DEBIAN_FRONTEND=noninteractive
 
 depends=$(dpkg-deb -f "$deb" Depends)
-for lib in adduser librdkafka1 libhiredis libssl3 libcjson1 libbsd0; do
+for lib in adduser librdkafka1 libhiredis libnats libssl3 libcjson1 libbsd0; do
     case $depends in *"$lib"*) ;; *) fail "Depends lacks $lib: $depends" ;; esac
 done
 ok "dependencies: $depends"

@@ -7,11 +7,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
 declare -A groups=(
-    [build]="gcc g++ make cmake ninja-build pkg-config libssl-dev libbsd-dev libcjson-dev librdkafka-dev libhiredis-dev
+    [build]="gcc g++ make cmake ninja-build pkg-config libssl-dev libbsd-dev libcjson-dev librdkafka-dev libhiredis-dev libnats-dev
              libsqlite3-dev flatbuffers-compiler libflatbuffers-dev libcmocka-dev"
     [kafka]="java:openjdk-17-jre-headless mvn:maven"
     [redis]="redis-server:redis-server"
-    [test]="java:openjdk-17-jre-headless mvn:maven redis-server:redis-server node:nodejs npm:npm chromium:chromium
+    [nats]="nats-server:nats-server"
+    [test]="java:openjdk-17-jre-headless mvn:maven redis-server:redis-server nats-server:nats-server node:nodejs npm:npm chromium:chromium
             curl:curl file:file"
     [checks]="clang-format:clang-format clang-tidy:clang-tidy run-clang-tidy:clang-tidy"
     [fuzz]="clang:clang libclang-rt-14-dev llvm-symbolizer:llvm"

@@ -1,0 +1,345 @@
+/* The backplane over a real nats-server: two hosts' buses, its caps, and what happens when the
+ * server goes, stalls or refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "tests/worker/nats_server.h"
+#include "worker/bus.h"
+
+struct side { /* one host's end */
+    struct hg_conf conf;
+    struct hg_metrics metrics;
+    char url[128];
+    struct hg_bus *bus;
+    struct hg_buf last;
+    enum hg_bus_channel channel; /* of the last message */
+    unsigned messages, gaps, ups, downs;
+};
+
+struct rig {
+    struct hg_loop *loop;
+    struct nats_server srv;
+    struct side a, b;
+};
+
+static void on_message(void *ctx, enum hg_bus_channel channel, struct hg_slice text)
+{
+    struct side *s = ctx;
+    s->messages++;
+    s->channel = channel;
+    hg_buf_reset(&s->last);
+    hg_buf_add_slice(&s->last, text);
+}
+
+static void on_state(void *ctx, bool up)
+{
+    struct side *s = ctx;
+    assert_int_equal(hg_bus_is_up(s->bus), up);
+    s->ups += up;
+    s->downs += !up;
+}
+
+static void on_gap(void *ctx)
+{
+    ((struct side *)ctx)->gaps++;
+}
+
+static void open_url(struct rig *rig, struct side *s, int64_t timeout)
+{
+    s->conf.backplane = (char[]){"nats"};
+    s->conf.backplane_url = s->url;
+    s->conf.backplane_inflight = 1 << 20;
+    struct hg_bus_spec spec = {.loop = rig->loop,
+                               .conf = &s->conf,
+                               .metrics = &s->metrics,
+                               .on_message = on_message,
+                               .on_state = on_state,
+                               .on_gap = on_gap,
+                               .ctx = s,
+                               .probe_every = 100 * HG_MS,
+                               .answer_timeout = timeout};
+    s->bus = hg_bus_new(&spec);
+    assert_non_null(s->bus);
+    s->conf.backplane = NULL;
+}
+
+static void open_side(struct rig *rig, struct side *s, const char *user)
+{
+    snprintf(s->url, sizeof s->url, "nats://%s127.0.0.1:%d", user, rig->srv.port);
+    open_url(rig, s, 300 * HG_MS);
+}
+
+static int set_up(void **state)
+{
+    struct rig *rig = calloc(1, sizeof *rig);
+    signal(SIGPIPE, SIG_IGN); /* as every process of headgate */
+    rig->loop = hg_loop_new();
+    *state = rig;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct rig *rig = *state;
+    hg_bus_free(rig->a.bus);
+    hg_bus_free(rig->b.bus);
+    hg_buf_fini(&rig->a.last);
+    hg_buf_fini(&rig->b.last);
+    nats_stop(&rig->srv);
+    hg_loop_free(rig->loop);
+    free(rig);
+    return 0;
+}
+
+static void both_up(struct rig *rig)
+{
+    nats_start(&rig->srv);
+    open_side(rig, &rig->a, "");
+    open_side(rig, &rig->b, "");
+    TURN_UNTIL(rig->loop, rig->a.ups == 1 && rig->b.ups == 1);
+}
+
+static void turn_for(struct rig *rig, int64_t us)
+{
+    struct hg_mono end = hg_mono_add(hg_mono_read(), us);
+    TURN_UNTIL(rig->loop, hg_mono_reached(hg_mono_read(), end));
+}
+
+static void test_publish_and_receive(void **state)
+{
+    struct rig *rig = *state;
+    both_up(rig);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_up), 1);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("{\"x\":\"a\0b\"}")),
+                     0);
+    TURN_UNTIL(rig->loop, rig->b.messages == 1 && rig->a.messages == 1);
+    assert_true(hg_slice_eq(hg_buf_slice(&rig->b.last), HG_SLICE_LIT("{\"x\":\"a\0b\"}")));
+    TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_sent) == 1);
+    assert_int_equal(HG_GET(&rig->b.metrics, backplane_received), 1);
+    assert_int_equal(rig->b.channel, HG_BUS_SHARED);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), 0);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_PRIVATE, HG_SLICE_LIT("ours")), 0);
+    TURN_UNTIL(rig->loop, rig->b.messages == 2);
+    assert_int_equal(rig->b.channel, HG_BUS_PRIVATE);
+    assert_true(hg_slice_is(hg_buf_slice(&rig->b.last), "ours"));
+    assert_int_equal(rig->a.gaps + rig->b.gaps, 0);
+}
+
+static void test_many_in_order(void **state)
+{
+    struct rig *rig = *state;
+    char text[32];
+    both_up(rig);
+    for (int i = 0; i < 5000; i++) {
+        int n = snprintf(text, sizeof text, "message %d", i);
+        assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, (size_t)n)),
+                         0);
+    }
+    TURN_UNTIL(rig->loop, rig->b.messages == 5000);
+    assert_true(hg_slice_is(hg_buf_slice(&rig->b.last), "message 4999"));
+    TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_sent) == 5000);
+}
+
+/* Above the server's max_payload (1 MB): that one is dropped and counted, nothing else suffers. */
+static void test_a_large_and_a_too_large_one(void **state)
+{
+    struct rig *rig = *state;
+    struct hg_slice big = {calloc(1, 2 << 20), 1000000};
+    both_up(rig);
+    rig->a.conf.backplane_inflight = 8 << 20;
+    memset((char *)(uintptr_t)big.p, 'x', 2 << 20);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(big.p, 2 << 20)), 0);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, big), 0);
+    TURN_UNTIL(rig->loop, rig->b.messages == 1);
+    assert_true(hg_slice_eq(hg_buf_slice(&rig->b.last), big));
+    TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_sent) == 1);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), 1);
+    assert_int_equal(rig->a.downs, 0);
+    free((char *)(uintptr_t)big.p);
+}
+
+static void test_restart_heals_and_tells(void **state)
+{
+    struct rig *rig = *state;
+    both_up(rig);
+    nats_stop(&rig->srv);
+    TURN_UNTIL(rig->loop, rig->a.downs == 1 && rig->b.downs == 1);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_up), 0);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("lost")), -HG_E_AGAIN);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), 1);
+    nats_start(&rig->srv);
+    TURN_UNTIL(rig->loop, rig->a.ups == 2 && rig->b.ups == 2);
+    TURN_UNTIL(rig->loop, rig->a.gaps == 1 && rig->b.gaps == 1);
+    assert_int_equal(hg_bus_publish(rig->b.bus, HG_BUS_SHARED, HG_SLICE_LIT("again")), 0);
+    TURN_UNTIL(rig->loop, rig->a.messages == 1);
+    assert_true(hg_slice_is(hg_buf_slice(&rig->a.last), "again"));
+}
+
+static void test_server_absent_at_start(void **state)
+{
+    struct rig *rig = *state;
+    rig->srv.port = free_port();
+    open_side(rig, &rig->a, "");
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), -HG_E_AGAIN);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), 1);
+    turn_for(rig, 200 * HG_MS);
+    assert_int_equal(rig->a.ups + rig->a.downs, 0);
+    nats_start(&rig->srv);
+    TURN_UNTIL(rig->loop, rig->a.ups == 1);
+    assert_int_equal(rig->a.gaps, 0); /* nothing was heard before, so nothing was missed */
+}
+
+/* The first host of the list refuses; the second is taken. */
+static void test_second_host(void **state)
+{
+    struct rig *rig = *state;
+    nats_start(&rig->srv);
+    snprintf(rig->a.url, sizeof rig->a.url, "nats://127.0.0.1:%d,127.0.0.1:%d", free_port(),
+             rig->srv.port);
+    open_url(rig, &rig->a, 300 * HG_MS);
+    TURN_UNTIL(rig->loop, rig->a.ups == 1);
+}
+
+/* Accepts and says nothing, at first and later; the bus is down each time and comes back. */
+static void test_silent_server(void **state)
+{
+    struct rig *rig = *state;
+    int fd = listen_free(&rig->srv.port);
+    open_side(rig, &rig->a, "");
+    turn_for(rig, 700 * HG_MS);
+    assert_int_equal(rig->a.ups, 0);
+    close(fd);
+    nats_start(&rig->srv);
+    TURN_UNTIL(rig->loop, rig->a.ups == 1);
+    kill(rig->srv.pid, SIGSTOP);
+    TURN_UNTIL(rig->loop, rig->a.downs == 1);
+    kill(rig->srv.pid, SIGCONT);
+    TURN_UNTIL(rig->loop, rig->a.ups == 2 && rig->a.gaps == 1);
+}
+
+/* Freeing does not wait for the answer of a server that gives none. */
+static void test_freed_while_the_server_is_silent(void **state)
+{
+    struct rig *rig = *state;
+    nats_start(&rig->srv);
+    snprintf(rig->a.url, sizeof rig->a.url, "nats://127.0.0.1:%d", rig->srv.port);
+    open_url(rig, &rig->a, 60 * HG_S);
+    TURN_UNTIL(rig->loop, rig->a.ups == 1);
+    kill(rig->srv.pid, SIGSTOP);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), 0);
+    turn_for(rig, 300 * HG_MS); /* the keeper waits by now, for this or for a probe */
+    struct hg_mono start = hg_mono_read();
+    hg_bus_free(rig->a.bus);
+    rig->a.bus = NULL;
+    assert_true(hg_mono_sub(hg_mono_read(), start) < 10 * HG_S);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), 1);
+}
+
+static void test_auth(void **state)
+{
+    struct rig *rig = *state;
+    rig->srv.password = "p@w";
+    nats_start(&rig->srv);
+    open_side(rig, &rig->a, "u:wrong@");
+    open_side(rig, &rig->b, "u:p%40w@");
+    TURN_UNTIL(rig->loop, rig->b.ups == 1);
+    turn_for(rig, 300 * HG_MS);
+    assert_int_equal(rig->a.ups, 0);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), -HG_E_AGAIN);
+}
+
+/* A user who may not hear the channel is never up; one who may not publish is seen at the first. */
+static void test_permissions(void **state)
+{
+    struct rig *rig = *state;
+    rig->srv.config =
+        "authorization { users = [\n"
+        " { user: deaf, password: p, permissions: { subscribe: { deny: \"tina4:ws\" } } }\n"
+        " { user: dumb, password: p, permissions: { publish: { deny: \"tina4:ws\" } } } ] }\n";
+    nats_start(&rig->srv);
+    open_side(rig, &rig->a, "deaf:p@");
+    open_side(rig, &rig->b, "dumb:p@");
+    TURN_UNTIL(rig->loop, rig->b.ups == 1);
+    assert_int_equal(hg_bus_publish(rig->b.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), 0);
+    TURN_UNTIL(rig->loop, HG_GET(&rig->b.metrics, backplane_dropped) == 1 && rig->b.downs == 1);
+    assert_int_equal(HG_GET(&rig->b.metrics, backplane_sent), 0);
+    turn_for(rig, 300 * HG_MS);
+    assert_int_equal(rig->a.ups, 0);
+}
+
+static void test_inflight_is_capped(void **state)
+{
+    struct rig *rig = *state;
+    static char text[10000];
+    unsigned sent = 0;
+    int rc;
+    nats_start(&rig->srv);
+    snprintf(rig->a.url, sizeof rig->a.url, "nats://127.0.0.1:%d", rig->srv.port);
+    snprintf(rig->b.url, sizeof rig->b.url, "nats://127.0.0.1:%d", rig->srv.port);
+    open_url(rig, &rig->a, 10 * HG_S);
+    open_url(rig, &rig->b, 10 * HG_S);
+    TURN_UNTIL(rig->loop, rig->a.ups == 1 && rig->b.ups == 1);
+    rig->a.conf.backplane_inflight = 100000; /* an option applied live */
+    kill(rig->srv.pid, SIGSTOP);
+    while ((rc = hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, sizeof text))) == 0)
+        sent++;
+    assert_int_equal(rc, -HG_E_FULL);
+    assert_int_equal(sent, 10);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_dropped), 1);
+    kill(rig->srv.pid, SIGCONT);
+    TURN_UNTIL(rig->loop, rig->b.messages == sent);
+    TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_sent) == sent);
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, sizeof text)), 0);
+    rig->a.conf.backplane_inflight = 100;
+    assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, sizeof text)),
+                     -HG_E_FULL);
+}
+
+/* What the server did not answer when the link was lost counts as dropped, each once. */
+static void test_lost_in_flight_is_counted(void **state)
+{
+    struct rig *rig = *state;
+    both_up(rig);
+    kill(rig->srv.pid, SIGSTOP);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), 0);
+    TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_dropped) == 5);
+    assert_int_equal(HG_GET(&rig->a.metrics, backplane_sent), 0);
+}
+
+static void test_wrong_url_stays_local(void **state)
+{
+    struct rig *rig = *state;
+    struct hg_bus_spec spec = {.loop = rig->loop, .conf = &rig->a.conf, .metrics = &rig->a.metrics};
+    rig->a.conf.backplane = (char[]){"nats"};
+    rig->a.conf.backplane_url = (char[]){"redis://h:6379"};
+    struct hg_bus *bus = hg_bus_new(&spec);
+    assert_non_null(bus);
+    assert_int_equal(hg_bus_publish(bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), -HG_E_AGAIN);
+    hg_bus_free(bus);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_publish_and_receive),
+        T(test_many_in_order),
+        T(test_a_large_and_a_too_large_one),
+        T(test_restart_heals_and_tells),
+        T(test_server_absent_at_start),
+        T(test_second_host),
+        T(test_silent_server),
+        T(test_freed_while_the_server_is_silent),
+        T(test_auth),
+        T(test_permissions),
+        T(test_inflight_is_capped),
+        T(test_lost_in_flight_is_counted),
+        T(test_wrong_url_stays_local),
+    };
+    return HG_HAVE_NATS ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
+}
