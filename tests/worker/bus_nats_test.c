@@ -215,7 +215,7 @@ static void test_silent_server(void **state)
     close(fd);
     nats_start(&rig->srv);
     TURN_UNTIL(rig->loop, rig->a.ups == 1);
-    kill(rig->srv.pid, SIGSTOP);
+    nats_pause(&rig->srv);
     TURN_UNTIL(rig->loop, rig->a.downs == 1);
     kill(rig->srv.pid, SIGCONT);
     TURN_UNTIL(rig->loop, rig->a.ups == 2 && rig->a.gaps == 1);
@@ -229,7 +229,7 @@ static void test_freed_while_the_server_is_silent(void **state)
     snprintf(rig->a.url, sizeof rig->a.url, "nats://127.0.0.1:%d", rig->srv.port);
     open_url(rig, &rig->a, 60 * HG_S);
     TURN_UNTIL(rig->loop, rig->a.ups == 1);
-    kill(rig->srv.pid, SIGSTOP);
+    nats_pause(&rig->srv);
     assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), 0);
     turn_for(rig, 300 * HG_MS); /* the keeper waits by now, for this or for a probe */
     struct hg_mono start = hg_mono_read();
@@ -284,7 +284,7 @@ static void test_inflight_is_capped(void **state)
     open_url(rig, &rig->b, 10 * HG_S);
     TURN_UNTIL(rig->loop, rig->a.ups == 1 && rig->b.ups == 1);
     rig->a.conf.backplane_inflight = 100000; /* an option applied live */
-    kill(rig->srv.pid, SIGSTOP);
+    nats_pause(&rig->srv);
     while ((rc = hg_bus_publish(rig->a.bus, HG_BUS_SHARED, hg_slice_of(text, sizeof text))) == 0)
         sent++;
     assert_int_equal(rc, -HG_E_FULL);
@@ -304,7 +304,7 @@ static void test_lost_in_flight_is_counted(void **state)
 {
     struct rig *rig = *state;
     both_up(rig);
-    kill(rig->srv.pid, SIGSTOP);
+    nats_pause(&rig->srv);
     for (int i = 0; i < 5; i++)
         assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_SHARED, HG_SLICE_LIT("x")), 0);
     TURN_UNTIL(rig->loop, HG_GET(&rig->a.metrics, backplane_dropped) == 5);

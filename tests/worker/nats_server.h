@@ -69,6 +69,14 @@ static inline void nats_start(struct nats_server *s)
     }
 }
 
+/* Returns when it stands still: what is sent from now on is not answered. */
+static inline void nats_pause(const struct nats_server *s)
+{
+    int status;
+    kill(s->pid, SIGSTOP);
+    HG_BUG_ON(waitpid(s->pid, &status, WUNTRACED) != s->pid || !WIFSTOPPED(status));
+}
+
 static inline void nats_stop(struct nats_server *s)
 {
     if (s->file[0])
