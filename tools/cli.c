@@ -18,7 +18,7 @@ static void print_help(const char *about, const struct hg_cli_opt *opts, size_t 
         snprintf(left, sizeof left, "--%s%s%s", opts[i].name, opts[i].arg ? " " : "",
                  opts[i].arg ? opts[i].arg : "");
         printf("  %-22s %s", left, opts[i].help);
-        if (opts[i].value && *opts[i].value)
+        if (opts[i].value && *opts[i].value && **opts[i].value)
             printf(" [%s]", *opts[i].value);
         printf("\n");
     }

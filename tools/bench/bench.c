@@ -369,36 +369,39 @@ static void write_json(const struct bench *b)
         hg_cli_die("%s: %m", b->json);
 }
 
-int main(int argc, char **argv)
+/* The command line before it is understood. */
+struct words {
+    const char *mode, *clients, *streams, *size, *inflight, *rate, *seconds, *repeat, *workers,
+        *source, *pinning;
+};
+
+static void read_words(int argc, char **argv, struct bench *b, struct words *w)
 {
-    struct bench b = {.headgate = "", .brokers = NULL, .table = "tasks"};
-    const char *mode = "all", *clients = NULL, *streams = NULL, *size = NULL, *inflight = NULL,
-               *rate = "0";
-    const char *seconds = "3", *repeat = "3", *workers = "1", *source = "room", *pinning = "auto";
     const struct hg_cli_opt opts[] = {
-        {"clients", "N", "connections", &clients, NULL},
-        {"streams", "N", "rooms or live queries they are spread over", &streams, NULL},
-        {"size", "BYTES", "bytes of a message, 20 to 60000", &size, NULL},
-        {"inflight", "N", "closed loop: messages on their way per client", &inflight, NULL},
+        {"clients", "N", "connections", &w->clients, NULL},
+        {"streams", "N", "rooms or live queries they are spread over", &w->streams, NULL},
+        {"size", "BYTES", "bytes of a message, 20 to 60000", &w->size, NULL},
+        {"inflight", "N", "closed loop: messages on their way per client", &w->inflight, NULL},
         {"rate", "R", "open loop: R messages per second over all streams; 0 is the closed loop",
-         &rate, NULL},
-        {"seconds", "S", "measure for so long, each time", &seconds, NULL},
-        {"repeat", "N", "runs of each side; medians are shown", &repeat, NULL},
+         &w->rate, NULL},
+        {"seconds", "S", "measure for so long, each time", &w->seconds, NULL},
+        {"repeat", "N", "runs of each side; medians are shown", &w->repeat, NULL},
         {"source", "room|kafka", "what feeds the clients: broadcasts to rooms, or diffs from Kafka",
-         &source, NULL},
+         &w->source, NULL},
         {"headgate", "FILE", "the gateway to start; default: the one beside this program",
-         &b.headgate, NULL},
-        {"workers", "N", "its workers (fanout, lone, idle)", &workers, NULL},
-        {"url", "ws://127...", "measure a server that runs already", &b.url, NULL},
-        {"pids", "LIST", "its processes whose CPU time and memory count", &b.pids, NULL},
-        {"brokers", "LIST", "its Kafka (with --url and --source kafka, or idle)", &b.brokers, NULL},
-        {"table", "NAME", "a table its SQL worker has", &b.table, NULL},
-        {"pin", "S,C|auto|no", "CPU of the server and of the clients", &pinning, NULL},
-        {"no-bare", NULL, "leave out the bare loop", NULL, &b.no_bare},
-        {"json", "FILE", "write the figures there too; - is standard output", &b.json, NULL},
+         &b->headgate, NULL},
+        {"workers", "N", "its workers (fanout, lone, idle)", &w->workers, NULL},
+        {"url", "ws://127...", "measure a server that runs already", &b->url, NULL},
+        {"pids", "LIST", "its processes whose CPU time and memory count", &b->pids, NULL},
+        {"brokers", "LIST", "its Kafka (with --url and --source kafka, or idle)", &b->brokers,
+         NULL},
+        {"table", "NAME", "a table its SQL worker has", &b->table, NULL},
+        {"pin", "S,C|auto|no", "CPU of the server and of the clients", &w->pinning, NULL},
+        {"no-bare", NULL, "leave out the bare loop", NULL, &b->no_bare},
+        {"json", "FILE", "write the figures there too; - is standard output", &b->json, NULL},
     };
     if (argc > 1 && argv[1][0] != '-') {
-        mode = argv[1];
+        w->mode = argv[1];
         argv[1] = argv[0];
         argc--;
         argv++;
@@ -407,35 +410,57 @@ int main(int argc, char **argv)
                  "Measures the gateway beside a bare send() loop. Modes (first word): all, fanout, "
                  "lone, idle, accept.",
                  opts, HG_COUNTOF(opts));
-    b.clients_given = clients != NULL;
-    b.rooms_given = streams != NULL;
-    b.size_given = size != NULL;
-    b.inflight_given = inflight != NULL;
-    b.load = (struct hg_run_load){
-        .clients = clients ? (uint32_t)hg_cli_int("--clients", clients, 1, 500000) : 0,
-        .rooms = streams ? (uint32_t)hg_cli_int("--streams", streams, 1, 500000) : 0,
-        .size = size ? (uint32_t)hg_cli_int("--size", size, 20, 60000) : 0,
-        .inflight = inflight ? (uint32_t)hg_cli_int("--inflight", inflight, 1, 10000) : 0,
-        .rate = hg_cli_double("--rate", rate, 0, 10e6),
-        .warm = 0.5,
-        .seconds = hg_cli_double("--seconds", seconds, 0.1, 3600)};
-    b.repeat = (int)hg_cli_int("--repeat", repeat, 1, MAX_REPEAT);
-    b.workers = (int)hg_cli_int("--workers", workers, 1, HG_PROC_MAX);
-    b.kafka = !strcmp(source, "kafka");
-    if (!b.kafka && strcmp(source, "room") != 0)
+}
+
+static uint32_t count_or_0(const char *name, const char *text, int64_t min, int64_t max)
+{
+    return text ? (uint32_t)hg_cli_int(name, text, min, max) : 0;
+}
+
+static void apply_words(struct bench *b, const struct words *w)
+{
+    b->clients_given = w->clients != NULL;
+    b->rooms_given = w->streams != NULL;
+    b->size_given = w->size != NULL;
+    b->inflight_given = w->inflight != NULL;
+    b->load = (struct hg_run_load){.clients = count_or_0("--clients", w->clients, 1, 500000),
+                                   .rooms = count_or_0("--streams", w->streams, 1, 500000),
+                                   .size = count_or_0("--size", w->size, 20, 60000),
+                                   .inflight = count_or_0("--inflight", w->inflight, 1, 10000),
+                                   .rate = hg_cli_double("--rate", w->rate, 0, 10e6),
+                                   .warm = 0.5,
+                                   .seconds = hg_cli_double("--seconds", w->seconds, 0.1, 3600)};
+    b->repeat = (int)hg_cli_int("--repeat", w->repeat, 1, MAX_REPEAT);
+    b->workers = (int)hg_cli_int("--workers", w->workers, 1, HG_PROC_MAX);
+    b->kafka = strcmp(w->source, "kafka") == 0;
+    if (!b->kafka && strcmp(w->source, "room") != 0)
         hg_cli_die("--source: room or kafka");
-    if (b.kafka && b.url && !b.brokers)
+    if (b->kafka && b->url && !b->brokers)
         hg_cli_die("--url with --source kafka needs --brokers");
+}
+
+int main(int argc, char **argv)
+{
+    struct bench b = {.headgate = "", .table = "tasks"};
+    struct words w = {.mode = "all",
+                      .rate = "0",
+                      .seconds = "3",
+                      .repeat = "3",
+                      .workers = "1",
+                      .source = "room",
+                      .pinning = "auto"};
+    read_words(argc, argv, &b, &w);
+    apply_words(&b, &w);
     hg_cli_catch_signals();
     for (size_t i = 0; i < HG_COUNTOF(modes); i++) {
-        if (strcmp(modes[i].name, mode) != 0)
+        if (strcmp(modes[i].name, w.mode) != 0)
             continue;
-        pin(&b, pinning);
+        pin(&b, w.pinning);
         modes[i].run(&b);
         if (b.json)
             write_json(&b);
         hg_buf_fini(&b.out);
         return 0;
     }
-    hg_cli_die("%s: no such mode (try --help)", mode);
+    hg_cli_die("%s: no such mode (try --help)", w.mode);
 }

@@ -41,6 +41,8 @@ static inline uint64_t hg_hist_quantile(const struct hg_hist *h, double q)
             if (b < HG_HIST_SUB)
                 return b;
             unsigned shift = b / HG_HIST_SUB - 1;
+            if (b == HG_HIST_BUCKETS - 1) /* its upper edge is 2^64 */
+                return h->max;
             uint64_t edge = ((uint64_t)(b % HG_HIST_SUB) + HG_HIST_SUB + 1) << shift;
             return edge < h->max ? edge : h->max;
         }
