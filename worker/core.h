@@ -17,6 +17,7 @@
 
 struct hg_ingest { /* see ingest.h */
     int64_t *next;             /* per part: first offset not handled yet */
+    uint64_t *resets;          /* per part: hg_part.resets when its log was last seen to begin anew */
     struct hg_lsn watermark;   /* largest LSN walked or consumed here */
     struct hg_ring_walker walker;
     struct hg_ring_writer writer;

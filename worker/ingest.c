@@ -71,6 +71,20 @@ static bool is_new(struct hg_worker *w, struct hg_pos pos)
     return true;
 }
 
+static void begin_anew(struct hg_worker *w, struct hg_pos pos)
+{
+    w->in.next[pos.part] = pos.offset;
+    w->in.resets[pos.part] = atomic_load(&w->host->parts[pos.part].resets);
+}
+
+/* What was lapped may have been the word that a log began anew: its records must not pass for repeats. */
+static void find_begun_anew(struct hg_worker *w)
+{
+    for (uint32_t part = 0; part < w->host->ntopics * HG_TOPIC_PARTS; part++)
+        if (atomic_load_explicit(&w->host->parts[part].resets, memory_order_relaxed) != w->in.resets[part])
+            begin_anew(w, (struct hg_pos){part, 0});
+}
+
 static void note_lsn(struct hg_worker *w, struct hg_lsn lsn)
 {
     w->in.watermark = hg_lsn_max(w->in.watermark, lsn);
@@ -90,7 +104,7 @@ static bool ring_want(void *ctx, uint32_t seat, const struct hg_rec *head)
     if (head->part >= HG_MAX_PARTS)
         return head->kind == HG_REC_ENVELOPE && hg_interest_is_held(&w->interests, head->hash);
     if (head->kind == HG_REC_PART_RESET) {
-        w->in.next[pos.part] = pos.offset;
+        begin_anew(w, pos);
         hg_streams_reset(&w->streams, NULL, "position_lost");
         return false;
     }
@@ -118,6 +132,7 @@ static void ring_hole(void *ctx, uint32_t seat, const uint64_t bits[HG_HOLE_BITS
 
     HG_INC(w->m, ring_holes);
     hg_log_limited(HG_LOG_WARN, NULL, "ring.hole", "seat=%u", seat);
+    find_begun_anew(w);
     hg_streams_reset(&w->streams, bits, "hole");
 }
 
@@ -383,13 +398,13 @@ void hg_ingest_on_position_lost(void *ctx, uint32_t part, int64_t next)
         return;
     hg_log(HG_LOG_WARN, NULL, "kafka.position_lost", "topic=%s partition=%u next=%lld", w->host->topics[part / HG_TOPIC_PARTS].name,
            part % HG_TOPIC_PARTS, (long long)next);
+    atomic_fetch_add(&p->resets, 1); /* before the word of it: who meets a hole in its place looks here */
     if (hg_ring_append(&w->in.writer, &head, HG_SLICE_NONE, HG_SLICE_NONE, true) < 0)
         HG_BUG_ON("a head fits every ring");
-    w->in.next[part] = next;
+    begin_anew(w, (struct hg_pos){part, next});
     hg_streams_reset(&w->streams, NULL, "position_lost");
     atomic_store(&p->next, next);
     atomic_store(&p->known, 1);
-    atomic_fetch_add(&p->resets, 1);
 }
 
 /* ---- shares, turns, seconds ---- */
@@ -445,6 +460,9 @@ void hg_ingest_init(struct hg_worker *w)
     struct hg_ingest *in = &w->in;
 
     in->next = hg_calloc(HG_MAX_PARTS, sizeof *in->next);
+    in->resets = hg_calloc(HG_MAX_PARTS, sizeof *in->resets);
+    for (uint32_t part = 0; part < w->host->ntopics * HG_TOPIC_PARTS; part++)
+        in->resets[part] = atomic_load(&w->host->parts[part].resets);
     hg_ring_writer_init(&in->writer, w->host, w->boot->seat);
     hg_ring_walker_init(&in->walker, w->host, w->boot->seat, &ring_ops, w);
     in->watermark = hg_host_watermark(w->host);
@@ -459,6 +477,6 @@ void hg_ingest_fini(struct hg_worker *w)
     hg_timer_stop(hg_loop_timers(w->loop), &w->in.wait_timer);
     hg_watch_stop(w->loop, &w->in.wake);
     hg_ring_walker_fini(&w->in.walker);
-    free(w->in.next);
-    w->in.next = NULL;
+    free(w->in.next), w->in.next = NULL;
+    free(w->in.resets), w->in.resets = NULL;
 }

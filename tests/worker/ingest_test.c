@@ -176,6 +176,30 @@ static void poison_with_a_long_key_is_skipped(void **state)
     assert_int_equal(walked(t), 0);
 }
 
+/* A sibling that was lapped over "this partition begins anew" still takes the records of the new log. */
+static void a_log_made_anew_is_seen_through_a_hole(void **state)
+{
+    struct world *t = *state;
+    struct hg_rec rec = {.kind = HG_REC_ENVELOPE, .part = UINT32_MAX, .hash = 1};
+    static char body[8000];
+    int holes = 0;
+
+    hg_interest_hold(&t->w[1].interests, 1);
+    for (int i = 0; i < 10; i++)
+        record(t, DIFFS, 10, NULL, 10);
+    hg_ingest_on_position_lost(&t->w[0], DIFFS, 0);
+    for (int i = 0; i < 100; i++)
+        holes += hg_ring_append(&t->w[0].in.writer, &rec, HG_SLICE_LIT("k"), hg_slice_of(body, sizeof body), true);
+    assert_true(holes > 0);
+    hg_ring_flush_wakes(&t->w[0].in.writer);
+    hg_ingest_walk(&t->w[1]);
+    t->offset = 0;
+    record(t, DIFFS, 10, NULL, 10);
+    assert_int_equal(HG_GET(t->w[1].m, ring_holes), 1);
+    assert_int_equal(HG_GET(t->w[1].m, records_repeated), 0);
+    assert_int_equal(t->w[1].in.next[DIFFS], 1);
+}
+
 /* ---- broadcasts ---- */
 
 static int publish(struct world *t, size_t n)
@@ -236,6 +260,7 @@ int main(void)
         T(routing_keys_that_nobody_can_subscribe_are_skipped),
         T(the_key_of_a_row_event_does_not_count),
         T(poison_with_a_long_key_is_skipped),
+        T(a_log_made_anew_is_seen_through_a_hole),
         T(broadcasts_that_never_stop_do_not_put_off_those_that_wait),
         T(too_large_a_broadcast_is_refused_behind_others_too),
     };
