@@ -333,7 +333,9 @@ static bool poll_control(struct source *s, int timeout_ms)
         hg_cli_log("%s: %s", s->control, rd_kafka_message_errstr(m));
     } else {
         on_query(s, m);
-        s->next[m->partition] = m->offset + 1;
+        if (!hg_cli_stopped()) /* else it may have been told a part only: the next start does it
+                                  again */
+            s->next[m->partition] = m->offset + 1;
     }
     rd_kafka_message_destroy(m);
     return true;

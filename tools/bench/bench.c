@@ -341,17 +341,30 @@ static void pin_self(int cpu)
         hg_cli_die("pinning to CPU %d: %m", cpu);
 }
 
+/* The first two CPUs that we may use, or false when there is but one. */
+static bool two_cpus(int *server, int *client)
+{
+    cpu_set_t set;
+    int found = 0;
+    if (sched_getaffinity(0, sizeof set, &set) < 0)
+        return false;
+    for (int i = 0; i < CPU_SETSIZE && found < 2; i++)
+        if (CPU_ISSET(i, &set))
+            *(found++ ? client : server) = i;
+    return found == 2;
+}
+
 /* "S,C": the server's CPU and ours; "no": wherever they run. Children start unpinned and are pinned
  * one by one. */
 static void pin(struct bench *b, const char *text)
 {
     int server, client;
     b->server_cpu = -1;
-    if (!strcmp(text, "no") || (!strcmp(text, "auto") && sysconf(_SC_NPROCESSORS_ONLN) < 2))
+    if (!strcmp(text, "no"))
         return;
     if (!strcmp(text, "auto")) {
-        server = 0;
-        client = 1;
+        if (!two_cpus(&server, &client))
+            return;
     } else if (sscanf(text, "%d,%d", &server, &client) != 2 || server < 0 || client < 0) {
         hg_cli_die("--pin: SERVER,CLIENT, auto or no");
     }
