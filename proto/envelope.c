@@ -5,7 +5,14 @@
 #include "proto/base64.h"
 
 static const char *const kinds[] = {
-    [HG_ENVELOPE_ALL] = "all", [HG_ENVELOPE_PATH] = "path", [HG_ENVELOPE_ROOM] = "room"};
+    [HG_ENVELOPE_ALL] = "all",           [HG_ENVELOPE_PATH] = "path",
+    [HG_ENVELOPE_ROOM] = "room",         [HG_ENVELOPE_CHANNEL] = "channel",
+    [HG_ENVELOPE_PRESENCE] = "presence", [HG_ENVELOPE_COUNT] = "count"};
+
+static bool needs_room(enum hg_envelope_kind kind)
+{
+    return kind == HG_ENVELOPE_ROOM || kind == HG_ENVELOPE_CHANNEL || kind == HG_ENVELOPE_COUNT;
+}
 
 /* ---- decoding ---- */
 
@@ -29,11 +36,11 @@ static bool read_target(struct hg_json_val env, struct hg_envelope *e)
 {
     struct hg_slice room, path;
     bool has_room = hg_json_str(env, "room", &room), has_path = hg_json_str(env, "path", &path);
-    if (e->kind == HG_ENVELOPE_ROOM)
+    if (needs_room(e->kind))
         e->room = room;
     if (e->kind == HG_ENVELOPE_PATH)
         e->path = path;
-    return (e->kind != HG_ENVELOPE_ROOM || has_room) && (e->kind != HG_ENVELOPE_PATH || has_path);
+    return (!needs_room(e->kind) || has_room) && (e->kind != HG_ENVELOPE_PATH || has_path);
 }
 
 /* text if it is a string, else b64 if it is one, else nothing (spec 6). */

@@ -7,6 +7,9 @@
  *   hg_envelope_fini(&e);                  after every decode; never for one that the caller filled
  * to encode
  *
+ * The kinds from CHANNEL on are headgate's own: they travel on the ring and on headgate:bus, never
+ * on tina4:ws (whoever hears one there drops it).
+ *
  * 1. A decoded envelope owns all its slices: nothing borrows from the bytes given.
  * 2. Unknown kinds are refused, never everyone's (B-33); a room envelope without room, or path
  * without path, likewise.
@@ -17,12 +20,23 @@
 
 #include "proto/json.h"
 
-enum hg_envelope_kind { HG_ENVELOPE_ALL, HG_ENVELOPE_PATH, HG_ENVELOPE_ROOM };
+enum hg_envelope_kind {
+    HG_ENVELOPE_ALL,
+    HG_ENVELOPE_PATH,
+    HG_ENVELOPE_ROOM,
+    HG_ENVELOPE_CHANNEL,  /* to the subscribers of channel room */
+    HG_ENVELOPE_PRESENCE, /* to those who want to know who comes and goes */
+    HG_ENVELOPE_COUNT     /* no message: text is how many clients worker room of src has */
+};
+static inline bool hg_envelope_is_ours(enum hg_envelope_kind kind)
+{
+    return kind >= HG_ENVELOPE_CHANNEL;
+}
 
 struct hg_envelope {
     struct hg_slice src; /* "" when the sender gave none */
     enum hg_envelope_kind kind;
-    struct hg_slice room;   /* of kind room, else none */
+    struct hg_slice room;   /* of kinds room, channel and count, else none */
     struct hg_slice path;   /* of kind path, else none */
     struct hg_slice tenant; /* none: a sender that knows no tenants */
     const struct hg_slice *excludes;

@@ -408,6 +408,7 @@ static const char *reason_phrase(int status)
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {408, "Request Timeout"},
+        {411, "Length Required"},
         {413, "Content Too Large"},
         {426, "Upgrade Required"},
         {429, "Too Many Requests"},

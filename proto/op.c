@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include "common/base/err.h"
 #include "common/base/num.h"
+#include "proto/typed.h"
 
 /* ---- the rows ---- */
 
@@ -278,4 +279,5 @@ void hg_op_docs(struct hg_buf *out)
         if (rows[k].fields->type != T_NONE)
             doc_fields(out, rows[k].fields);
     }
+    hg_typed_docs(out);
 }

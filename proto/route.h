@@ -39,6 +39,8 @@ enum hg_route_kind {
     HG_ROUTE_ALL = 'a',
     HG_ROUTE_PATH = 'p',
     HG_ROUTE_ROOM = 'r',
+    HG_ROUTE_CHANNEL = 'c',
+    HG_ROUTE_PRESENCE = 'u',
     HG_ROUTE_STREAM = 's',
     HG_ROUTE_BARE = 'b'
 };

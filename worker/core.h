@@ -45,6 +45,17 @@ struct hg_relay {
     struct hg_buf text;        /* the envelope being published */
 };
 
+struct hg_typed {              /* see typed.c */
+    struct hg_presence *queue; /* who came or went in this turn */
+    uint32_t nqueue, queue_cap;
+    struct hg_defer publish;
+    struct hg_peer_count *peers; /* clients of other hosts' workers */
+    uint32_t npeers;
+    uint32_t told; /* our own count as last told */
+    struct hg_mono told_at;
+    struct hg_timer timer;
+};
+
 struct hg_worker {
     const struct hg_worker_boot *boot;
     struct hg_host *host;
@@ -61,6 +72,7 @@ struct hg_worker {
     struct hg_kafka *kafka;
     struct hg_ingest in;
     struct hg_relay relay;
+    struct hg_typed typed;
     struct hg_watch listen, ipc;
     struct hg_timer accept_pause, drain_timer, title_timer;
     struct hg_mono drain_until;

@@ -3,8 +3,10 @@
 #include "common/base/macros.h"
 
 static const struct hg_dialect rows[] = {
-#define HG_DIALECT(profile, user, welcome, typed_errors, whole_session, late_b64, lenient)         \
-    [HG_PROFILE_##profile] = {#profile, user, welcome, typed_errors, whole_session, late_b64, lenient},
+#define HG_DIALECT(profile, user, welcome, typed_errors, whole_session, late_b64, lenient, typed,  \
+                   presence)                                                                       \
+    [HG_PROFILE_##profile] = {#profile, user,    welcome, typed_errors, whole_session,             \
+                              late_b64, lenient, typed,   presence},
 #include "worker/dialect.def"
 #undef HG_DIALECT
 };

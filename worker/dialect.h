@@ -7,7 +7,7 @@
 
 struct hg_dialect {
     const char *name, *user;
-    bool welcome, typed_errors, whole_session, late_b64, lenient;
+    bool welcome, typed_errors, whole_session, late_b64, lenient, typed, presence;
 };
 
 const struct hg_dialect *hg_dialect(enum hg_profile p);

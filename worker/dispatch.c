@@ -1,7 +1,9 @@
 #include "worker/dispatch.h"
 
 #include "common/base/err.h"
+#include "worker/channels.h"
 #include "worker/dialect.h"
+#include "worker/typed.h"
 
 static const hg_op_handler handlers[HG_OP_COUNT] = {
 #define HG_OP_BEGIN(op, reply, doc) [HG_OP_##op] = hg_op_do_##op,
@@ -42,6 +44,22 @@ static void echo(struct hg_worker *w, struct hg_conn *c, bool binary, struct hg_
     hg_span_unref(&w->frames, &s);
 }
 
+/* Typed and channel messages: a known type counts even beside an op, a channel message only without
+ * one (spec 2). */
+static bool before_ops(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op)
+{
+    return op->type.p && (hg_typed_message(w, c, op) || hg_channels_message(w, c, op));
+}
+
+static void op_or_error(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op, int rc)
+{
+    if (rc == 0)
+        handlers[op->kind](w, c, op);
+    else
+        hg_dispatch_error(w, c, -HG_E_BAD_OP, op->hash_id,
+                          hg_slice_str(op->detail[0] ? op->detail : NULL));
+}
+
 void hg_dispatch_message(struct hg_worker *w, struct hg_conn *c, bool binary, struct hg_slice data)
 {
     struct hg_op op;
@@ -54,11 +72,9 @@ void hg_dispatch_message(struct hg_worker *w, struct hg_conn *c, bool binary, st
     if (binary) /* spec 2: ignored silently */
         return;
     rc = hg_op_decode(data, &op);
-    if (rc == 0)
-        handlers[op.kind](w, c, &op);
-    else if (rc == -HG_E_BAD_JSON)
+    if (rc == -HG_E_BAD_JSON)
         bad_json(w, c);
-    else
-        hg_dispatch_error(w, c, -HG_E_BAD_OP, op.hash_id, hg_slice_str(op.detail[0] ? op.detail : NULL));
+    else if (!before_ops(w, c, &op))
+        op_or_error(w, c, &op, rc);
     hg_op_fini(&op);
 }

@@ -5,21 +5,29 @@
 #include "common/base/macros.h"
 #include "common/sys/log.h"
 #include "proto/route.h"
+#include "worker/typed.h"
 
 enum {
     MAX_EXCLUDES = 256,
-    PENDING_MAX = 8 << 20, /* bytes that may wait for a slow sibling; above it the oldest go with a hole */
+    PENDING_MAX =
+        8 << 20, /* bytes that may wait for a slow sibling; above it the oldest go with a hole */
     RETRY_MS = 1,
 };
 
 static enum hg_route_kind room_kind(enum hg_envelope_kind k)
 {
-    return k == HG_ENVELOPE_ROOM ? HG_ROUTE_ROOM : k == HG_ENVELOPE_PATH ? HG_ROUTE_PATH : HG_ROUTE_ALL;
+    static const enum hg_route_kind kinds[] = {
+        [HG_ENVELOPE_ALL] = HG_ROUTE_ALL,           [HG_ENVELOPE_PATH] = HG_ROUTE_PATH,
+        [HG_ENVELOPE_ROOM] = HG_ROUTE_ROOM,         [HG_ENVELOPE_CHANNEL] = HG_ROUTE_CHANNEL,
+        [HG_ENVELOPE_PRESENCE] = HG_ROUTE_PRESENCE,
+    };
+
+    return kinds[k];
 }
 
 static struct hg_slice room_name(const struct hg_envelope *e)
 {
-    return e->kind == HG_ENVELOPE_ROOM ? e->room : e->kind == HG_ENVELOPE_PATH ? e->path : HG_SLICE_NONE;
+    return e->kind == HG_ENVELOPE_PATH ? e->path : e->room;
 }
 
 static unsigned read_excludes(const struct hg_envelope *e, unsigned char (*ids)[16])
@@ -125,7 +133,7 @@ void hg_relay_from_ring(struct hg_worker *w, struct hg_slice text)
 {
     struct hg_envelope e;
 
-    if (hg_envelope_decode(text, &e) == 0)
+    if (hg_envelope_decode(text, &e) == 0 && e.kind != HG_ENVELOPE_COUNT)
         deliver(w, &e);
     hg_envelope_fini(&e);
 }
@@ -137,13 +145,15 @@ static void on_bus_message(void *ctx, enum hg_bus_channel channel, struct hg_sli
     struct hg_worker *w = ctx;
     struct hg_envelope e;
 
-    (void)channel;
     hg_doing_set(w, HG_DOING_ENVELOPE);
-    if (hg_envelope_decode(text, &e) < 0) {
+    if (hg_envelope_decode(text, &e) < 0 ||
+        (channel == HG_BUS_SHARED && hg_envelope_is_ours(e.kind))) {
         HG_INC(w->m, backplane_malformed);
         hg_log_limited(HG_LOG_WARN, NULL, "backplane.malformed", "bytes=%zu", text.n);
     } else if (hg_slice_is(e.src, w->host->instance_id)) {
         HG_INC(w->m, backplane_own);
+    } else if (e.kind == HG_ENVELOPE_COUNT) {
+        hg_typed_heard_count(w, &e);
     } else {
         deliver(w, &e);
     }
@@ -172,7 +182,7 @@ static bool has_siblings(const struct hg_worker *w)
     return false;
 }
 
-int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e)
+static int publish_on(struct hg_worker *w, enum hg_bus_channel channel, struct hg_envelope *e)
 {
     struct hg_buf *text = &w->relay.text;
     bool siblings = has_siblings(w);
@@ -183,14 +193,39 @@ int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e)
     if (siblings || w->relay.bus)
         hg_envelope_put(text, e);
     if (siblings) {
-        rc = to_siblings(w, e, hg_buf_slice(text)); /* only appended: they hear of it at the end of the turn */
+        rc = to_siblings(
+            w, e, hg_buf_slice(text)); /* only appended: they hear of it at the end of the turn */
         if (rc < 0)
             return rc;
     }
     HG_INC(w->m, broadcasts);
-    if (w->relay.bus && hg_bus_publish(w->relay.bus, HG_BUS_SHARED, hg_buf_slice(text)) < 0) /* counted there; local delivery stands */
+    if (w->relay.bus && hg_bus_publish(w->relay.bus, channel, hg_buf_slice(text)) <
+                            0) /* counted there; local delivery stands */
         hg_log_limited(HG_LOG_DEBUG, NULL, "backplane.local_only", "bytes=%zu", text->n);
     return deliver(w, e);
+}
+
+int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e)
+{
+    return publish_on(w, HG_BUS_SHARED, e);
+}
+
+int hg_relay_publish_private(struct hg_worker *w, struct hg_envelope *e)
+{
+    return publish_on(w, HG_BUS_PRIVATE, e);
+}
+
+void hg_relay_tell_hosts(struct hg_worker *w, struct hg_envelope *e)
+{
+    struct hg_buf *text = &w->relay.text;
+
+    if (!hg_bus_is_up(w->relay.bus))
+        return;
+    e->src = hg_slice_str(w->host->instance_id);
+    hg_buf_reset(text);
+    hg_envelope_put(text, e);
+    if (hg_bus_publish(w->relay.bus, HG_BUS_PRIVATE, hg_buf_slice(text)) < 0)
+        hg_log_limited(HG_LOG_DEBUG, NULL, "backplane.local_only", "bytes=%zu", text->n);
 }
 
 void hg_relay_init(struct hg_worker *w)

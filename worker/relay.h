@@ -13,6 +13,11 @@ void hg_relay_init(struct hg_worker *w);
 void hg_relay_fini(struct hg_worker *w);
 /* Publishes e (src is filled here; tenant set). Returns local deliveries, or -HG_E_TOO_BIG when it cannot cross the ring (nothing is sent). */
 int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e) HG_MUST_CHECK;
+/* The same for what only headgates understand: crosses hosts on headgate:bus, tina4 never sees it.
+ */
+int hg_relay_publish_private(struct hg_worker *w, struct hg_envelope *e) HG_MUST_CHECK;
+/* Tells the other hosts alone; nothing when there is no backplane. */
+void hg_relay_tell_hosts(struct hg_worker *w, struct hg_envelope *e);
 void hg_relay_from_ring(struct hg_worker *w, struct hg_slice envelope);
 
 #endif

@@ -14,25 +14,27 @@ struct hg_sub;
 
 enum { HG_PERM_JOIN = 1, HG_PERM_PUBLISH = 2, HG_PERM_PUBLISH_ALL = 4 };
 
-struct hg_sub_list {      /* subscriptions of a session; kept by stream.c */
+struct hg_sub_list { /* subscriptions of a session; kept by stream.c */
     struct hg_sub *first;
     uint32_t n;
 };
 
-struct hg_member {        /* one room of a session */
+struct hg_member { /* one room of a session */
     struct hg_room *room;
-    uint32_t at;          /* place in the room's member list */
+    uint32_t at; /* place in the room's member list */
 };
 
 struct hg_session {
-    unsigned char id[16];          /* UUID v4: the connectionId */
+    unsigned char id[16]; /* UUID v4: the connectionId */
     const struct hg_atom *tenant, *user, *path;
     struct hg_sub_list subs;
     struct hg_member *rooms;
     uint16_t nrooms, rooms_cap;
-    uint16_t ncalls;               /* RPC calls in flight */
+    uint16_t ncalls; /* RPC calls in flight */
     uint8_t perms;
-    uint8_t dialect;               /* enum hg_profile */
+    uint8_t dialect; /* enum hg_profile */
+    bool presence;   /* its coming and going is told to others who want that, and theirs to it */
+    int64_t rate;    /* of typed broadcasts, see rate.h */
 };
 
 void hg_session_id_new(unsigned char id[16]); /* random, version 4 */

@@ -6,11 +6,17 @@
 #include "common/base/macros.h"
 #include "common/sys/log.h"
 #include "proto/json.h"
+#include "proto/base64.h"
 #include "proto/op.h"
+#include "proto/publish.h"
 #include "proto/route.h"
+#include "proto/typed.h"
 #include "proto/ws_handshake.h"
+#include "worker/channels.h"
 #include "worker/console.h"
 #include "worker/dialect.h"
+#include "worker/relay.h"
+#include "worker/typed.h"
 
 #define BANNER "cladbe-ws-gateway"
 #define CONSOLE "/console/"
@@ -20,7 +26,7 @@
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"                              \
     "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n"
 
-enum { MAX_BODY = 65536, TENANT_MAX = HG_ROUTE_TENANT_MAX, USER_MAX = 256 };
+enum { MAX_BODY = 65536, MAX_BATCH = 1000, TENANT_MAX = HG_ROUTE_TENANT_MAX, USER_MAX = 256 };
 
 struct request {
     struct hg_worker *w;
@@ -162,6 +168,175 @@ static void plain(struct request *r)
     }
 }
 
+/* ---- publishing for back ends ---- */
+
+static void publish_error(struct request *r, int status, const char *place, const char *what,
+                          const char *extra)
+{
+    struct hg_buf text = {0}, json = {0};
+
+    hg_buf_addf(&text, "%s%s", place, what);
+    hg_buf_adds(&json, "{\"error\":");
+    hg_json_add_str(&json, hg_buf_slice(&text));
+    hg_buf_adds(&json, "}");
+    answer(r, status, "application/json", hg_buf_slice(&json), extra);
+    hg_buf_fini(&text);
+    hg_buf_fini(&json);
+}
+
+/* In a time that depends on what was sent alone. */
+static bool same_secret(struct hg_slice given, struct hg_slice secret)
+{
+    unsigned diff = given.n != secret.n;
+
+    for (size_t i = 0; i < given.n; i++)
+        diff |= (unsigned char)given.p[i] ^ (unsigned char)secret.p[i % secret.n];
+    return diff == 0;
+}
+
+static bool has_token(const struct request *r)
+{
+    static const char scheme[] = "Bearer ";
+    struct hg_slice auth = hg_http_get(&r->req, "authorization"),
+                    secret = hg_slice_str(r->w->conf->publish_token);
+    size_t n = sizeof scheme - 1;
+
+    return auth.n > n && strncasecmp(auth.p, scheme, n) == 0 &&
+           same_secret(hg_slice_of(auth.p + n, auth.n - n), secret);
+}
+
+/* Local deliveries, or what hg_relay_publish says. */
+static int publish_one(struct hg_worker *w, const struct hg_publish *p)
+{
+    struct hg_envelope e = {.kind = p->kind,
+                            .tenant =
+                                p->tenant.p ? p->tenant : hg_slice_str(w->conf->default_tenant),
+                            .payload = p->text};
+    struct hg_buf body = {0};
+    int rc;
+
+    if (p->kind == HG_ENVELOPE_PATH)
+        e.path = p->target;
+    else if (p->kind != HG_ENVELOPE_ALL)
+        e.room = p->target;
+    if (p->kind == HG_ENVELOPE_CHANNEL) {
+        hg_typed_put_event(&body, p->target, p->data, hg_wall_ms());
+        e.payload = hg_buf_slice(&body);
+    } else if (p->b64.p) {
+        hg_b64_decode_lenient(&body, p->b64);
+        e.binary = true;
+        e.payload = hg_slice_of(body.p ? body.p : "", body.n);
+    }
+    rc = p->kind == HG_ENVELOPE_CHANNEL ? hg_relay_publish_private(w, &e) : hg_relay_publish(w, &e);
+    hg_buf_fini(&body);
+    return rc;
+}
+
+/* How many messages, read into list; -1: the answer is given. One that is wrong keeps all others
+ * back. */
+static int read_publishes(struct request *r, struct hg_json_val root, struct hg_publish *list)
+{
+    bool many = hg_json_type(root) == HG_JSON_ARRAY;
+    int n = 0;
+
+    for (struct hg_json_val v = many ? hg_json_first(root) : root; v.node;
+         v = many ? hg_json_next(v) : (struct hg_json_val){0}, n++) {
+        struct hg_publish *p = &list[n];
+        char place[24] = "";
+
+        if (many)
+            snprintf(place, sizeof place, "[%d].", n);
+        if (hg_publish_decode(v, r->w->conf->tenant_underscore == HG_ALLOW, p) < 0) {
+            publish_error(r, 400, place, p->detail, "");
+            return -1;
+        }
+    }
+    return n;
+}
+
+static void publish_all(struct request *r, const struct hg_publish *list, int n)
+{
+    struct hg_buf json = {0};
+    uint64_t delivered = 0;
+
+    for (int i = 0; i < n; i++) {
+        int rc = publish_one(r->w, &list[i]);
+
+        if (rc < 0) {
+            publish_error(r, 413, "",
+                          "a message is larger than the ring takes; those before it were sent", "");
+            return;
+        }
+        delivered += (unsigned)rc;
+    }
+    hg_buf_addf(&json, "{\"delivered\":%llu}", (unsigned long long)delivered);
+    answer(r, 200, "application/json", hg_buf_slice(&json), "");
+    hg_buf_fini(&json);
+}
+
+static void publish_body(struct request *r, struct hg_slice body)
+{
+    struct hg_publish *list;
+    struct hg_json doc;
+    size_t count;
+    int n;
+
+    if (hg_json_parse(body, NULL, &doc) < 0) {
+        hg_json_fini(&doc);
+        publish_error(r, 400, "", "body: expected JSON", "");
+        return;
+    }
+    count =
+        hg_json_type(hg_json_root(&doc)) == HG_JSON_ARRAY ? hg_json_count(hg_json_root(&doc)) : 1;
+    if (count > MAX_BATCH) {
+        publish_error(r, 400, "", "body: expected at most 1000 messages", "");
+    } else {
+        list = hg_calloc(count + 1, sizeof *list);
+        n = read_publishes(r, hg_json_root(&doc), list);
+        if (n >= 0)
+            publish_all(r, list, n);
+        free(list);
+    }
+    hg_json_fini(&doc);
+}
+
+/* Everything that can be said before the body is there. True: it is worth waiting for. */
+static bool publish_head_ok(struct request *r)
+{
+    r->keep = false; /* a body that is not read must not be taken for the next request */
+    if (!*r->w->conf->publish_token)
+        publish_error(r, 404, "", "publishing is off (option publish_token)", "");
+    else if (!hg_slice_is(r->req.method, "POST"))
+        publish_error(r, 405, "", "only POST", "Allow: POST\r\n");
+    else if (!has_token(r))
+        publish_error(r, 401, "", "the token is missing or wrong", "WWW-Authenticate: Bearer\r\n");
+    else if (r->req.chunked || r->req.content_length < 0)
+        publish_error(r, 411, "", "Content-Length is needed", "");
+    else if (r->req.content_length > r->w->conf->max_message)
+        publish_error(r, 413, "", "body above max_message", "");
+    else
+        return true;
+    return false;
+}
+
+/* Bytes of the body that were used; -1: it is not all there yet. */
+static ssize_t publish(struct request *r, struct hg_slice rest)
+{
+    size_t n;
+
+    if (!publish_head_ok(r))
+        return 0;
+    n = (size_t)r->req.content_length;
+    if (rest.n < n) {
+        if (rest.n == 0 && r->req.expect_continue)
+            hg_conn_send_raw(&r->w->conns, r->c, HG_SLICE_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
+        return -1;
+    }
+    r->keep = r->req.keep_alive;
+    publish_body(r, hg_slice_of(rest.p, n));
+    return (ssize_t)n;
+}
+
 /* ---- identity ---- */
 
 struct identity {
@@ -256,14 +431,28 @@ static void welcome(struct hg_worker *w, struct hg_conn *c)
     char id[37];
 
     hg_session_id_text(c->s.id, id);
-    hg_buf_addf(&data, "{\"connectionId\":\"%s\",\"connectedClients\":%llu,\"worker\":%u,\"host\":", id,
-                (unsigned long long)sum_connections(w->host), w->boot->slot);
+    hg_buf_addf(&data,
+                "{\"connectionId\":\"%s\",\"connectedClients\":%llu,\"worker\":%u,\"host\":", id,
+                (unsigned long long)hg_typed_clients(w), w->boot->slot);
     hg_json_add_str(&data, hg_slice_str(w->host_name));
     hg_buf_adds(&data, "}");
     hg_buf_reset(&w->text);
     hg_op_put_typed(&w->text, "welcome", hg_buf_slice(&data), hg_wall_ms());
     hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
     hg_buf_fini(&data);
+}
+
+/* The path of the channels' own gateway greets as that one did, unless something says which profile
+ * it is (C-12). */
+static void greet(struct request *r, enum hg_profile profile)
+{
+    if (profile == HG_PROFILE_AUTO && hg_slice_is(r->req.path, "/ws")) {
+        hg_channels_greet(r->w, r->c);
+        return;
+    }
+    if (hg_dialect(profile)->welcome)
+        welcome(r->w, r->c);
+    hg_typed_opened(r->w, r->c);
 }
 
 static void session_open(struct request *r, const struct identity *id, enum hg_profile profile)
@@ -326,8 +515,8 @@ static void upgrade(struct request *r, struct hg_slice rest)
     if (!c->echo)
         session_open(r, &id, profile);
     hg_conn_upgraded(&w->conns, c);
-    if (!c->echo && hg_dialect(profile)->welcome)
-        welcome(w, c);
+    if (!c->echo)
+        greet(r, profile);
     hg_conn_feed_rest(&w->conns, c, rest);
 }
 
@@ -342,16 +531,20 @@ void hg_web_gone(struct hg_worker *w, struct hg_conn *c)
 
 /* ---- one request after the other ---- */
 
-static void handle(struct request *r, struct hg_slice rest)
+/* Bytes of a body that were used; -1: it is not all there yet. */
+static ssize_t handle(struct request *r, struct hg_slice rest)
 {
     r->head = hg_slice_is(r->req.method, "HEAD");
     r->keep = r->req.keep_alive && r->req.content_length <= 0 && !r->req.chunked;
     if (hg_ws_is_upgrade(&r->req))
         upgrade(r, rest);
+    else if (hg_slice_is(r->req.path, "/publish"))
+        return publish(r, rest);
     else if (r->req.content_length > MAX_BODY)
         refuse(r, -HG_E_HTTP_BODY_TOO_BIG, NULL);
     else
         plain(r);
+    return 0;
 }
 
 void hg_web_on_http(void *ctx, struct hg_conn *c)
@@ -364,7 +557,7 @@ void hg_web_on_http(void *ctx, struct hg_conn *c)
     while (c->state == HG_CONN_HTTP && c->in->n > 0) {
         struct request r = {.w = w, .c = c};
         const char *why = NULL;
-        ssize_t used;
+        ssize_t used, body;
 
         if (c->in->p[0] > ' ' && !memchr(c->in->p, '\n', c->in->n) && c->in->n <= lim.max_head)
             return; /* not even one line: a trickle must not be parsed over and over; a TLS hello is told at once */
@@ -376,8 +569,10 @@ void hg_web_on_http(void *ctx, struct hg_conn *c)
             refuse(&r, (int)used, why);
             return;
         }
-        handle(&r, hg_slice_of(c->in->p + used, c->in->n - (size_t)used));
+        body = handle(&r, hg_slice_of(c->in->p + used, c->in->n - (size_t)used));
+        if (body < 0)
+            return;
         if (c->state == HG_CONN_HTTP)
-            hg_buf_drop(c->in, (size_t)used);
+            hg_buf_drop(c->in, (size_t)(used + body));
     }
 }

@@ -17,6 +17,7 @@
 #include "worker/ingest.h"
 #include "worker/queries.h"
 #include "worker/relay.h"
+#include "worker/typed.h"
 #include "worker/web.h"
 
 enum {
@@ -109,6 +110,7 @@ static void on_gone(void *ctx, struct hg_conn *c)
 {
     struct hg_worker *w = ctx;
 
+    hg_typed_gone(w, c);
     hg_subs_close_all(&w->streams, c);
     hg_hub_leave_all(&w->hub, c);
     hg_web_gone(w, c);
@@ -334,14 +336,18 @@ static int start(struct hg_worker *w)
     wire(w);
     connect_kafka(w);
     hg_relay_init(w);
-    hg_loop_on_flush(w->loop, on_turn, w); /* after the connections' own hook: heartbeat says that everything of a turn is done */
+    hg_typed_init(w);
+    hg_loop_on_flush(
+        w->loop, on_turn,
+        w); /* after the connections' own hook: heartbeat says that everything of a turn is done */
     if (hg_watch_start(w->loop, &w->listen, w->boot->listen_fd, HG_IN, on_listen, w) < 0 ||
         hg_watch_start(w->loop, &w->ipc, w->boot->ipc_fd, HG_IN, on_ipc, w) < 0)
         return -HG_E_SYS;
     on_title(w, hg_loop_now(w->loop));
     setproctitle("worker %u (0 conns)", w->boot->slot);
     set_ready(w, HG_READY_ACCEPT, true);
-    return hg_ipc_send(w->boot->ipc_fd, HG_IPC_READY, &(struct hg_ipc_empty){0}, sizeof(struct hg_ipc_empty), HG_SLICE_NONE);
+    return hg_ipc_send(w->boot->ipc_fd, HG_IPC_READY, &(struct hg_ipc_empty){0},
+                       sizeof(struct hg_ipc_empty), HG_SLICE_NONE);
 }
 
 /* In the order that lets every answer still find its asker. */
@@ -351,6 +357,7 @@ static void end(struct hg_worker *w)
     hg_rpcs_fini(&w->rpcs);
     hg_conns_fini(&w->conns);
     hg_streams_fini(&w->streams);
+    hg_typed_fini(w);
     hg_relay_fini(w);
     hg_hub_fini(&w->hub);
     hg_kafka_free(w->kafka, FLUSH_MS);

@@ -129,6 +129,8 @@ static void refused(void **state)
         "{\"kind\":\"user\",\"text\":\"x\"}",
         "{\"kind\":7,\"text\":\"x\"}", /* B-33 */
         "{\"kind\":\"room\",\"text\":\"x\"}",
+        "{\"kind\":\"channel\",\"text\":\"x\"}",
+        "{\"kind\":\"count\",\"room\":5,\"text\":\"x\"}",
         "{\"kind\":\"room\",\"room\":null,\"path\":\"p\",\"text\":\"x\"}",
         "{\"kind\":\"path\",\"room\":\"r\",\"text\":\"x\"}",
         "{\"kind\":\"all\",\"text\":\"\xff\"}"};

@@ -1,0 +1,107 @@
+#include "proto/publish.h"
+
+#include <stdio.h>
+#include "common/base/err.h"
+#include "proto/base64.h"
+#include "proto/route.h"
+
+static const struct target {
+    const char *field;
+    enum hg_envelope_kind kind;
+} targets[] = {
+    {"channel", HG_ENVELOPE_CHANNEL},
+    {"room", HG_ENVELOPE_ROOM},
+    {"path", HG_ENVELOPE_PATH},
+    {"all", HG_ENVELOPE_ALL},
+};
+
+static int refuse(struct hg_publish *p, const char *field, const char *expected)
+{
+    snprintf(p->detail, sizeof p->detail, "%s: expected %s", field, expected);
+    return -HG_E_BAD_OP;
+}
+
+/* The one target that is given; NULL: none, or more than one. */
+static const struct target *find_target(struct hg_json_val msg)
+{
+    const struct target *found = NULL;
+
+    for (size_t i = 0; i < HG_COUNTOF(targets); i++) {
+        if (!hg_json_get(msg, targets[i].field).node)
+            continue;
+        if (found)
+            return NULL;
+        found = &targets[i];
+    }
+    return found;
+}
+
+static int read_target(struct hg_json_val msg, struct hg_publish *p)
+{
+    const struct target *t = find_target(msg);
+    struct hg_json_val v;
+    const char *why;
+
+    if (!t)
+        return refuse(p, "channel", "this, or one of room, path, all");
+    p->kind = t->kind;
+    v = hg_json_get(msg, t->field);
+    if (t->kind == HG_ENVELOPE_ALL)
+        return hg_json_is_true(v) ? 0 : refuse(p, t->field, "true");
+    p->target = hg_json_text(v);
+    if (!p->target.p)
+        return refuse(p, t->field, "a string");
+    if (hg_route_check_room(p->target, &why) < 0) {
+        snprintf(p->detail, sizeof p->detail, "%s: %s", t->field, why);
+        return -HG_E_BAD_OP;
+    }
+    return 0;
+}
+
+static int read_message(struct hg_json_val msg, struct hg_publish *p)
+{
+    struct hg_json_val text = hg_json_get(msg, "text"), b64 = hg_json_get(msg, "b64");
+
+    if (p->kind == HG_ENVELOPE_CHANNEL) {
+        p->data = hg_json_get(msg, "data");
+        return hg_json_type(p->data) == HG_JSON_OBJECT ? 0 : refuse(p, "data", "an object");
+    }
+    if (!text.node == !b64.node)
+        return refuse(p, "text", "this or b64");
+    p->text = hg_json_text(text);
+    p->b64 = hg_json_text(b64);
+    if (text.node && !p->text.p)
+        return refuse(p, "text", "a string");
+    if (b64.node && (!p->b64.p || !hg_b64_is_clean(p->b64)))
+        return refuse(p, "b64", "base64");
+    return 0;
+}
+
+static int read_tenant(struct hg_json_val msg, bool underscore, struct hg_publish *p)
+{
+    struct hg_json_val v = hg_json_get(msg, "tenant");
+    const char *why;
+
+    p->tenant = hg_json_text(v);
+    if (!v.node)
+        return 0;
+    if (!p->tenant.p)
+        return refuse(p, "tenant", "a string");
+    if (hg_route_check_tenant(p->tenant, underscore, &why) == 0)
+        return 0;
+    snprintf(p->detail, sizeof p->detail, "tenant: %s", why);
+    return -HG_E_BAD_OP;
+}
+
+int hg_publish_decode(struct hg_json_val msg, bool underscore, struct hg_publish *p)
+{
+    int rc;
+
+    *p = (struct hg_publish){0};
+    if (hg_json_type(msg) != HG_JSON_OBJECT)
+        return refuse(p, "body", "an object, or an array of objects");
+    rc = read_tenant(msg, underscore, p);
+    if (rc == 0)
+        rc = read_target(msg, p);
+    return rc < 0 ? rc : read_message(msg, p);
+}

@@ -1,0 +1,160 @@
+// The typed channel (spec 4, C-12, C-17): replies, their order against ops, broadcasts and comings and goings across two
+// hosts of two workers each; counts of the cluster; the wall between tenants; the rate.
+// Not tested here: channels (channels), typed errors for bad JSON (hostile_frames).
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { Client, clientsOnEachWorker } from '../support/client.mjs';
+import { startHeadgate } from '../support/headgate.mjs';
+import { ownTopics, sharedKafka } from '../support/kafka.mjs';
+import { ownerOfConnection } from '../support/proc.mjs';
+import { startRedis } from '../support/redis.mjs';
+import { waitFor } from '../support/wait.mjs';
+
+async function scene(t, options = {}, hosts = 2) {
+  const kafka = await sharedKafka();
+  const redis = await startRedis();
+  const topics = await ownTopics(kafka.brokers);
+  const s = { redis, hosts: [], clients: [] };
+  t.after(async () => {
+    for (const c of s.clients) c.terminate();
+    for (const hg of s.hosts) if (hg.isRunning()) await hg.stop();
+    await redis.stop();
+  });
+  for (let i = 1; i <= hosts; i++) {
+    s.hosts.push(await startHeadgate({
+      name: `host${i}`, ip: `127.0.0.${i}`,
+      options: { ...topics.headgate, host_id: `host${i}`, workers: 2, backplane: 'redis', backplane_url: redis.url, auth: 'trust', ...options },
+    }));
+  }
+  s.open = async (hg, more, path = '') => {
+    const c = await Client.open(hg.url + path, more);
+    s.clients.push(c);
+    return c;
+  };
+  s.spread = async () => {
+    const lists = [];
+    for (const hg of s.hosts) lists.push(...(await clientsOnEachWorker(hg, 1, ownerOfConnection)).values());
+    s.clients.push(...lists.flat());
+    return lists.map((list) => list[0]);
+  };
+  return s;
+}
+
+const typed = (c, type) => c.messages.filter((m) => m.type === type);
+const idOf = async (c) => (await c.message({ type: 'welcome' })).data.connectionId;
+
+test('replies; a known type counts even with an op, an unknown one falls through', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, {}, 1);
+  const c = await s.open(s.hosts[0]);
+  const reply = async (message, type) => {
+    const from = c.messages.length;
+    c.send(message);
+    const m = await c.message({ type }, { from });
+    assert.equal(typeof m.timestamp, 'number');
+    return m;
+  };
+  assert.deepEqual(Object.keys(await reply({ type: 'ping' }, 'pong')), ['type', 'timestamp']);
+  assert.deepEqual((await reply({ type: 'ping', op: 'subscribe' }, 'pong')).data, undefined);
+  for (const data of [0, '', null, false, [1, { a: 'ü' }], { deep: { er: 1.5 } }]) assert.deepEqual((await reply({ type: 'echo', data }, 'echo_response')).data, data);
+  assert.ok(!('data' in await reply({ type: 'echo' }, 'echo_response')));
+  const status = (await reply({ type: 'get_status' }, 'status')).data;
+  assert.deepEqual(Object.keys(status), ['connectedClients', 'sessions', 'uptime']);
+  assert.equal(status.connectedClients, 1);
+  assert.ok(status.uptime > 0);
+  for (const type of ['nothing', 5, null, {}, '']) {
+    const from = c.messages.length;
+    c.send({ type, data: 1 });
+    assert.equal((await c.message({ op: 'error' }, { from })).code, 'bad_op');
+    c.send({ type, op: 'ping' });
+    await c.message({ op: 'pong' }, { from });
+  }
+  const v1 = await s.open(s.hosts[0], { protocols: ['json'] });
+  v1.send({ type: 'ping' });
+  assert.equal((await v1.message({ op: 'error' })).code, 'bad_op', 'profile v1 has no typed channel');
+});
+
+test('a broadcast reaches everyone of the tenant on all workers and hosts once, and no other tenant; never tina4:ws', { timeout: 120000 }, async (t) => {
+  const s = await scene(t);
+  const tap = s.redis.client();
+  const heard = [];
+  await tap.subscribe('tina4:ws');
+  tap.on('message', (_, text) => heard.push(text));
+  t.after(() => tap.disconnect());
+  const members = await s.spread();
+  const stranger = await s.open(s.hosts[1], { headers: { 'x-tenant': 'other', 'x-user-id': 'eve' } });
+  const sender = await s.open(s.hosts[0], { headers: { 'x-user-id': 'ann' } });
+  sender.send({ type: 'broadcast', data: { n: 1 } });
+  sender.send({ type: 'broadcast', op: 'ping' });
+  const all = [...members, sender];
+  await waitFor(() => all.every((c) => typed(c, 'broadcast_message').length >= 2), { what: 'the broadcasts' });
+  stranger.send({ type: 'broadcast', data: 'mine' });
+  await stranger.message({ type: 'broadcast_message' });
+  await Promise.all([...all, stranger].map((c) => c.ping()));
+  for (const c of all) assert.deepEqual(typed(c, 'broadcast_message').map((m) => m.data), [{ from: 'ann', message: { n: 1 } }, { from: 'ann' }]);
+  assert.deepEqual(typed(stranger, 'broadcast_message').map((m) => m.data), [{ from: 'eve', message: 'mine' }]);
+  assert.deepEqual(heard, []);
+  for (const c of all) assert.deepEqual([...typed(c, 'user_joined'), ...typed(c, 'user_left')], [], 'profile auto is not told who comes and goes');
+});
+
+test('who comes and goes is told to the others of the tenant, on all workers and hosts; also when a host drains', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { profile: 'v3' });
+  const watchers = await s.spread();
+  const stranger = await s.open(s.hosts[0], { headers: { 'x-tenant': 'other' } });
+  const c = await s.open(s.hosts[1], { headers: { 'x-user-id': 'bob' } });
+  const id = await idOf(c);
+  const told = (w, type) => typed(w, type).filter((m) => m.data.connectionId === id).map((m) => m.data);
+  assert.equal(c.messages[0].type, 'welcome', 'welcome is the first frame');
+  await waitFor(() => watchers.every((w) => told(w, 'user_joined').length > 0), { what: 'user_joined' });
+  c.terminate();
+  await waitFor(() => watchers.every((w) => told(w, 'user_left').length > 0), { what: 'user_left' });
+  await Promise.all([...watchers, stranger].map((w) => w.ping()));
+  for (const w of watchers) {
+    assert.deepEqual(told(w, 'user_joined'), [{ userId: 'bob', connectionId: id }]);
+    assert.deepEqual(told(w, 'user_left'), [{ userId: 'bob', connectionId: id }]);
+  }
+  assert.deepEqual([...told(stranger, 'user_joined'), ...told(stranger, 'user_left'), ...told(c, 'user_joined')], []);
+
+  const leaving = await Promise.all(watchers.slice(2).map(idOf));
+  await s.hosts[1].stop();
+  const seen = (w) => typed(w, 'user_left').map((m) => m.data.connectionId);
+  await waitFor(() => watchers.slice(0, 2).every((w) => leaving.every((x) => seen(w).includes(x))), { what: 'user_left of the clients of a host that drained' });
+});
+
+test('counts are those of the cluster', { timeout: 120000 }, async (t) => {
+  const s = await scene(t);
+  await s.spread();
+  const alive = () => s.clients.filter((c) => !c.closed).length;
+  const count = async (c) => {
+    const from = c.messages.length;
+    c.send({ type: 'get_status' });
+    return (await c.message({ type: 'status' }, { from })).data.connectedClients;
+  };
+  const [first, last] = [s.clients[0], s.clients.at(-1)];
+  await waitFor(async () => await count(first) === alive() && await count(last) === alive(), { what: () => `${alive()} clients on both hosts` });
+  const late = await s.open(s.hosts[0]);
+  assert.equal((await late.message({ type: 'welcome' })).data.connectedClients, alive());
+  await waitFor(async () => await count(last) === alive(), { what: 'one more at the other host' });
+});
+
+test('above typed_rate a broadcast is answered with flood and not sent; the connection lives', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { typed_rate: 1, typed_burst: 3 }, 1);
+  const [c, other] = [await s.open(s.hosts[0]), await s.open(s.hosts[0])];
+  for (let i = 0; i < 50; i++) c.send({ type: 'broadcast', data: i });
+  await c.ping();
+  const refused = typed(c, 'error'), sent = typed(c, 'broadcast_message');
+  assert.ok(refused.every((m) => m.data.code === 'flood'));
+  assert.equal(refused.length + sent.length, 50);
+  assert.ok(sent.length >= 3 && refused.length > 0, `${sent.length} sent`);
+  other.send({ type: 'broadcast', data: 'mine' });
+  await other.message((m) => m.type === 'broadcast_message' && m.data.message === 'mine');
+  c.send({ type: 'ping' });
+  await c.message({ type: 'pong' });
+});
+
+test('typed_broadcast = permission asks for publish_all', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { typed_broadcast: 'permission' }, 1);
+  const c = await s.open(s.hosts[0]);
+  c.send({ type: 'broadcast', data: 1 });
+  assert.equal((await c.message({ type: 'error' })).data.code, 'forbidden');
+  assert.deepEqual(typed(c, 'broadcast_message'), []);
+});

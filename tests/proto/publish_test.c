@@ -1,0 +1,117 @@
+/* The body of POST /publish (publish.h), types and frames of the typed channel (typed.h). */
+#include "tests/support/hgtest.h"
+#include "common/base/err.h"
+#include "proto/publish.h"
+#include "proto/typed.h"
+
+/* "" when it is accepted, else the detail; *p stays valid only for what borrows nothing. */
+static const char *verdict(const char *text, struct hg_publish *p)
+{
+    struct hg_json doc;
+    int rc;
+
+    assert_int_equal(hg_json_parse(hg_slice_str(text), NULL, &doc), 0);
+    rc = hg_publish_decode(hg_json_root(&doc), false, p);
+    assert_true(rc == 0 ? !p->detail[0] : rc == -HG_E_BAD_OP && p->detail[0]);
+    hg_json_fini(&doc);
+    return p->detail;
+}
+
+static void accepted(void **state)
+{
+    static const struct {
+        const char *text;
+        enum hg_envelope_kind kind;
+    } rows[] = {
+        {"{\"channel\":\"files\",\"data\":{}}", HG_ENVELOPE_CHANNEL},
+        {"{\"channel\":\"files\",\"data\":{\"a\":[1]},\"tenant\":\"t\",\"more\":1}",
+         HG_ENVELOPE_CHANNEL},
+        {"{\"room\":\"r\",\"text\":\"\"}", HG_ENVELOPE_ROOM},
+        {"{\"path\":\"/p\",\"b64\":\"YQ==\"}", HG_ENVELOPE_PATH},
+        {"{\"all\":true,\"text\":\"x\"}", HG_ENVELOPE_ALL},
+    };
+    struct hg_publish p;
+
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
+        assert_string_equal(verdict(rows[i].text, &p), "");
+        assert_int_equal(p.kind, rows[i].kind);
+    }
+}
+
+static void refused(void **state)
+{
+    static const char *const rows[][2] = {
+        {"null", "body: expected an object, or an array of objects"},
+        {"\"x\"", "body: expected an object, or an array of objects"},
+        {"{}", "channel: expected this, or one of room, path, all"},
+        {"{\"channel\":\"c\",\"room\":\"r\",\"data\":{}}",
+         "channel: expected this, or one of room, path, all"},
+        {"{\"channel\":5,\"data\":{}}", "channel: expected a string"},
+        {"{\"channel\":\"\",\"data\":{}}", "channel: empty"},
+        {"{\"channel\":\"a\\nb\",\"data\":{}}", "channel: control character"},
+        {"{\"channel\":\"c\"}", "data: expected an object"},
+        {"{\"channel\":\"c\",\"data\":[1]}", "data: expected an object"},
+        {"{\"channel\":\"c\",\"data\":null}", "data: expected an object"},
+        {"{\"room\":null,\"text\":\"x\"}", "room: expected a string"},
+        {"{\"path\":{},\"text\":\"x\"}", "path: expected a string"},
+        {"{\"all\":false,\"text\":\"x\"}", "all: expected true"},
+        {"{\"all\":1,\"text\":\"x\"}", "all: expected true"},
+        {"{\"room\":\"r\"}", "text: expected this or b64"},
+        {"{\"room\":\"r\",\"text\":\"x\",\"b64\":\"eA==\"}", "text: expected this or b64"},
+        {"{\"room\":\"r\",\"text\":1}", "text: expected a string"},
+        {"{\"room\":\"r\",\"b64\":1}", "b64: expected base64"},
+        {"{\"room\":\"r\",\"b64\":\"*\"}", "b64: expected base64"},
+        {"{\"tenant\":1,\"all\":true,\"text\":\"x\"}", "tenant: expected a string"},
+        {"{\"tenant\":\"\",\"all\":true,\"text\":\"x\"}", "tenant: empty"},
+        {"{\"tenant\":\"a|b\",\"all\":true,\"text\":\"x\"}", "tenant: '|' is not allowed"},
+    };
+    struct hg_publish p;
+
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(rows); i++)
+        assert_string_equal(verdict(rows[i][0], &p), rows[i][1]);
+}
+
+static void event_frames(void **state)
+{
+    static const char *const rows[][2] = {
+        {"{}", "{\"type\":\"event\",\"channel\":\"a\\\"b\",\"data\":{\"timestamp\":12}}"},
+        {"{ \"x\": \"}\" }",
+         "{\"type\":\"event\",\"channel\":\"a\\\"b\",\"data\":{ \"x\": \"}\" ,\"timestamp\":12}}"},
+        {"{\"timestamp\":\"own\"}",
+         "{\"type\":\"event\",\"channel\":\"a\\\"b\",\"data\":{\"timestamp\":\"own\"}}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
+        struct hg_buf out = {0};
+        struct hg_json doc;
+
+        assert_int_equal(hg_json_parse(hg_slice_str(rows[i][0]), NULL, &doc), 0);
+        hg_typed_put_event(&out, HG_SLICE_LIT("a\"b"), hg_json_root(&doc), 12);
+        assert_string_equal(hg_test_text(&out), rows[i][1]);
+        assert_true(hg_json_is_valid(hg_buf_slice(&out)));
+        hg_json_fini(&doc);
+        hg_buf_fini(&out);
+    }
+}
+
+static void types(void **state)
+{
+    (void)state;
+    assert_int_equal(hg_typed_find(HG_SLICE_LIT("ping")), HG_TYPED_ping);
+    assert_int_equal(hg_typed_find(HG_SLICE_LIT("get_status")), HG_TYPED_get_status);
+    assert_int_equal(hg_typed_find(HG_SLICE_LIT("Ping")), HG_TYPED_NONE);
+    assert_int_equal(hg_typed_find(HG_SLICE_LIT("")), HG_TYPED_NONE);
+    assert_int_equal(hg_typed_find(HG_SLICE_NONE), HG_TYPED_NONE);
+    assert_int_equal(hg_typed_find(HG_SLICE_LIT("subscribe")), HG_TYPED_NONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(accepted), cmocka_unit_test(refused),
+                                       cmocka_unit_test(event_frames), cmocka_unit_test(types)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

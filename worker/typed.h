@@ -1,0 +1,32 @@
+/*
+ * The typed channel of the sources' later gateways (spec 4): replies, broadcasts to the tenant, who
+ * comes and goes, how many clients there are. Across workers and hosts by way of the relay. Owns
+ * the queue of comings and goings, which go out at the end of the turn (never from inside a closing
+ * callback), and what other hosts said of their clients.
+ *
+ *   hg_typed_init(w);
+ *   if (hg_typed_message(w, c, &op)) return;          before any op; false: not a type we know
+ *   hg_typed_opened(w, c);  hg_typed_gone(w, c);      the latter while the session still is what it
+ * was n = hg_typed_clients(w); hg_typed_fini(w);                                 after the
+ * connections, before the relay
+ *
+ * Counts: this host's are read from shared memory, others' workers tell theirs on headgate:bus when
+ * they change, at most once a second, and every 5 s; who says nothing for 15 s counts no more. All
+ * tenants together, as in the sources.
+ */
+#ifndef HG_WORKER_TYPED_H
+#define HG_WORKER_TYPED_H
+
+#include "proto/envelope.h"
+#include "proto/op.h"
+#include "worker/core.h"
+
+void hg_typed_init(struct hg_worker *w);
+void hg_typed_fini(struct hg_worker *w);
+bool hg_typed_message(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op);
+void hg_typed_opened(struct hg_worker *w, struct hg_conn *c); /* after the greeting was queued */
+void hg_typed_gone(struct hg_worker *w, struct hg_conn *c);
+uint64_t hg_typed_clients(const struct hg_worker *w); /* of the cluster */
+void hg_typed_heard_count(struct hg_worker *w, const struct hg_envelope *e);
+
+#endif
