@@ -12,27 +12,28 @@
 #include "proto/http1.h"
 
 enum {
-    PAGE = 256,             /* connections of one slab page */
+    PAGE = 256, /* connections of one slab page */
     RBUF = 65536,
-    READS_PER_TURN = 4,     /* then the others get their turn */
-    TURN_IOVS = 256,        /* architecture: a connection is flushed early at 256 iovecs or 256 KB */
+    READS_PER_TURN = 4, /* then the others get their turn */
+    TURN_IOVS = 256,    /* architecture: a connection is flushed early at 256 iovecs or 256 KB */
     TURN_BYTES = 256 * 1024,
     QUEUE_SPARES = 256,
     QUEUE_START = 8,
     TICK_MS = 250,
-    CLOSE_TICKS = 5000 / TICK_MS,   /* how long a peer may take to answer our close */
+    CLOSE_TICKS = 5000 / TICK_MS, /* how long a peer may take to answer our close */
     LINGER_TICKS = 2000 / TICK_MS,
-    ENTRY_CHARGE = 1024,    /* beside its bytes: an entry may keep a whole chunk alive */
+    ENTRY_CHARGE = 1024, /* beside its bytes: an entry may keep a whole chunk alive */
 };
 
 /* What waits to be written: spans in order, the first of them partly written. */
 struct hg_outq {
     struct hg_outq *next_spare;
-    uint32_t cap, head, n;   /* ring of spans */
-    uint32_t head_done;      /* bytes of the first span already written */
-    uint64_t bytes;          /* unwritten */
-    uint64_t http;           /* of them, at the front, an HTTP answer: no frames */
-    uint64_t big;            /* of them in large frames that were asked for (snapshots, diffs): not under out_hard */
+    uint32_t cap, head, n; /* ring of spans */
+    uint32_t head_done;    /* bytes of the first span already written */
+    uint64_t bytes;        /* unwritten */
+    uint64_t http;         /* of them, at the front, an HTTP answer: no frames */
+    uint64_t big; /* of them in large frames that were asked for (snapshots, diffs): not under
+                     out_hard */
     uint64_t turn_bytes;     /* added since the last write */
     int64_t progress_us;     /* when the kernel last took something */
     unsigned char pong[125]; /* newest unanswered ping while blocked */
@@ -61,7 +62,8 @@ const char *hg_conn_state_name(enum hg_conn_state s)
 /* Which state may follow which; the graph is drawn in conn_state.def. */
 static const uint8_t allowed[HG_CONN_STATES] = {
     [HG_CONN_FREE] = 1 << HG_CONN_HTTP,
-    [HG_CONN_HTTP] = 1 << HG_CONN_OPEN | 1 << HG_CONN_LINGER | 1 << HG_CONN_CLOSING | 1 << HG_CONN_DEAD,
+    [HG_CONN_HTTP] =
+        1 << HG_CONN_OPEN | 1 << HG_CONN_LINGER | 1 << HG_CONN_CLOSING | 1 << HG_CONN_DEAD,
     [HG_CONN_OPEN] = 1 << HG_CONN_CLOSING | 1 << HG_CONN_DEAD,
     [HG_CONN_CLOSING] = 1 << HG_CONN_LINGER | 1 << HG_CONN_DEAD,
     [HG_CONN_LINGER] = 1 << HG_CONN_DEAD,
@@ -153,7 +155,8 @@ static void rewheel(struct hg_conns *cs, struct hg_conn *c)
     wheel_insert(cs, c, due_of(cs, c));
 }
 
-static void send_control(struct hg_conns *cs, struct hg_conn *c, unsigned opcode, struct hg_slice data)
+static void send_control(struct hg_conns *cs, struct hg_conn *c, unsigned opcode,
+                         struct hg_slice data)
 {
     struct hg_span s = hg_frame_build(cs->frames, &cs->arena, opcode, &data, 1);
 
@@ -224,8 +227,10 @@ static void on_tick(void *arg, struct hg_mono now)
     uint32_t at;
 
     cs->tick++;
-    hg_timer_start(hg_loop_timers(cs->loop), &cs->ticker, hg_mono_add(now, TICK_MS * HG_MS), on_tick, cs);
-    /* One by one off the front: on_due may move or end any other. Nothing is put back here, the due are at least a tick ahead. */
+    hg_timer_start(hg_loop_timers(cs->loop), &cs->ticker, hg_mono_add(now, TICK_MS * HG_MS),
+                   on_tick, cs);
+    /* One by one off the front: on_due may move or end any other. Nothing is put back here, the due
+     * are at least a tick ahead. */
     while ((at = cs->wheel[cs->tick % HG_COUNTOF(cs->wheel)])) {
         struct hg_conn *c = conn_at(cs, at - 1);
 
@@ -308,7 +313,8 @@ static void queue_span(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
 
     if (!q)
         q = c->out = queue_new(cs, QUEUE_START);
-    joins = q->n > 0 && q->bytes > q->http; /* no frame in one span with the end of an HTTP answer */
+    joins =
+        q->n > 0 && q->bytes > q->http; /* no frame in one span with the end of an HTTP answer */
     q->bytes += s.len;
     q->turn_bytes += s.len;
     if (joins) {
@@ -329,7 +335,8 @@ static void queue_span(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
     q->span[(q->head + q->n++) % q->cap] = s;
 }
 
-/* What the hard cap counts once the kernel takes no more: not the large frame under way, which a client that reads may be getting. */
+/* What the hard cap counts once the kernel takes no more: not the large frame under way, which a
+ * client that reads may be getting. */
 static bool above_hard(const struct hg_conns *cs, const struct hg_outq *q)
 {
     uint64_t charge = q->bytes - q->big + (uint64_t)q->n * ENTRY_CHARGE;
@@ -561,7 +568,8 @@ void hg_conn_drop(struct hg_conns *cs, struct hg_conn *c)
     push_id(&cs->dead, &cs->ndead, &cs->dead_cap, c->index);
 }
 
-/* Bytes at the front that must go out before a close frame may: an HTTP answer, or the rest of a frame that is half out. */
+/* Bytes at the front that must go out before a close frame may: an HTTP answer, or the rest of a
+ * frame that is half out. */
 static uint64_t queue_due(const struct hg_outq *q)
 {
     const struct hg_span *s = &q->span[q->head];
@@ -599,7 +607,8 @@ static void queue_cut(struct hg_conns *cs, struct hg_conn *c)
     q->head_done = n ? q->head_done : 0;
 }
 
-static void queue_close_frame(struct hg_conns *cs, struct hg_conn *c, int code, struct hg_slice reason)
+static void queue_close_frame(struct hg_conns *cs, struct hg_conn *c, int code,
+                              struct hg_slice reason)
 {
     unsigned char frame[127];
     unsigned n = hg_ws_close_frame(frame, code, reason);
@@ -617,7 +626,8 @@ static void start_closing(struct hg_conns *cs, struct hg_conn *c, uint32_t ticks
     gone(cs, c);
     if (c->state == HG_CONN_DEAD) /* on_gone may have dropped it */
         return;
-    set_state(cs, c, HG_CONN_CLOSING); /* rx keeps its place: the peer's close frame may come behind half a message */
+    set_state(cs, c, HG_CONN_CLOSING); /* rx keeps its place: the peer's close frame may come behind
+                                          half a message */
     c->tick_limit = cs->tick + ticks;
     rewheel(cs, c);
 }
@@ -636,8 +646,9 @@ void hg_conn_close(struct hg_conns *cs, struct hg_conn *c, int err)
     if (hg_log_level() >= HG_LOG_DEBUG || row->fault != HG_FAULT_US) {
         char name[32];
 
-        hg_log_limited(row->fault == HG_FAULT_US ? HG_LOG_DEBUG : HG_LOG_INFO, hg_conn_name(c, name), "conn.close",
-                       "code=%d err=%s why=\"%s\" queued=%llu", row->close_code, row->name, row->text,
+        hg_log_limited(row->fault == HG_FAULT_US ? HG_LOG_DEBUG : HG_LOG_INFO,
+                       hg_conn_name(c, name), "conn.close", "code=%d err=%s why=\"%s\" queued=%llu",
+                       row->close_code, row->name, row->text,
                        (unsigned long long)hg_conn_queued(c));
     }
     start_closing(cs, c, CLOSE_TICKS);
@@ -654,7 +665,8 @@ void hg_conn_close(struct hg_conns *cs, struct hg_conn *c, int err)
 void hg_conn_answered(struct hg_conns *cs, struct hg_conn *c)
 {
     c->keep_alive = true;
-    c->tick_limit = cs->tick + ticks_of(cs->conf->handshake_timeout); /* seen when the old one comes */
+    c->tick_limit =
+        cs->tick + ticks_of(cs->conf->handshake_timeout); /* seen when the old one comes */
 }
 
 void hg_conn_finish(struct hg_conns *cs, struct hg_conn *c)
@@ -728,7 +740,8 @@ static void feed_ws(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
     hg_ws_rx_trim(&c->rx); /* an idle connection owns nothing of the message just handled */
 }
 
-/* In CLOSING after our own close: a close frame of the peer is what we wait for; everything else is discarded. */
+/* In CLOSING after our own close: a close frame of the peer is what we wait for; everything else is
+ * discarded. */
 static void feed_closing(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
 {
     while (n > 0 && !c->shut_after && c->state == HG_CONN_CLOSING) {
@@ -751,7 +764,8 @@ static void feed(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
     c->tick_in = cs->tick;
     switch (c->state) {
     case HG_CONN_HTTP:
-        hg_buf_add(c->in, in, n); /* the reader of c->in refuses above max_head, and reads are 64 KB at most */
+        hg_buf_add(c->in, in,
+                   n); /* the reader of c->in refuses above max_head, and reads are 64 KB at most */
         cs->ev.on_http(cs->ev.ctx, c);
         break;
     case HG_CONN_OPEN:
@@ -917,7 +931,8 @@ int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer)
         return -HG_E_CONN_LIMIT;
     }
     c = place(cs);
-    if (hg_loop_add(cs->loop, cs->kind, fd, c->index, c->gen & 0xffffff, HG_IN | HG_OUT | HG_ET) < 0) {
+    if (hg_loop_add(cs->loop, cs->kind, fd, c->index, c->gen & 0xffffff, HG_IN | HG_OUT | HG_ET) <
+        0) {
         cs->count++;
         free_place(cs, c);
         return -HG_E_SYS;
@@ -965,7 +980,8 @@ void hg_conns_init(struct hg_conns *cs, const struct hg_conn_events *ev)
     cs->kind = hg_loop_kind(cs->loop, on_ready, cs);
     hg_loop_on_flush(cs->loop, on_flush, cs);
     hg_loop_on_reap(cs->loop, on_reap, cs);
-    hg_timer_start(hg_loop_timers(cs->loop), &cs->ticker, hg_mono_add(hg_loop_now(cs->loop), TICK_MS * HG_MS), on_tick, cs);
+    hg_timer_start(hg_loop_timers(cs->loop), &cs->ticker,
+                   hg_mono_add(hg_loop_now(cs->loop), TICK_MS * HG_MS), on_tick, cs);
 }
 
 void hg_conns_fini(struct hg_conns *cs)
@@ -1014,7 +1030,8 @@ struct hg_conn *hg_conns_next(struct hg_conns *cs, uint32_t *it)
 
 void hg_conn_peer(const struct hg_conn *c, struct hg_addr *out)
 {
-    *out = (struct hg_addr){.v4 = {.sin_family = AF_INET, .sin_addr = {c->peer4}}, .len = sizeof out->v4};
+    *out = (struct hg_addr){.v4 = {.sin_family = AF_INET, .sin_addr = {c->peer4}},
+                            .len = sizeof out->v4};
     if (!c->peer_v6)
         return;
     out->len = sizeof out->v6;

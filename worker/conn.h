@@ -1,18 +1,22 @@
 /*
- * The bytes of client connections: reading, gathered writing, caps, deadlines, closing. Knows HTTP and WebSocket only as
- * functions it hands bytes to; knows no op, room or stream. Owns its connections, their queues and fds.
+ * The bytes of client connections: reading, gathered writing, caps, deadlines, closing. Knows HTTP
+ * and WebSocket only as functions it hands bytes to; knows no op, room or stream. Owns its
+ * connections, their queues and fds.
  *
  *   hg_conns_init(&cs, w, &events);
  *   accepted fd -> hg_conn_accept(cs, fd, peer)
- *   hg_conn_send(cs, c, span)             queued; the turn's end writes all that gathered in one sendmsg
- *   hg_conn_close(cs, c, -HG_E_x)         close frame with the row's code, session gone at once
- *   hg_conn_drop(cs, c)                   no more bytes
+ *   hg_conn_send(cs, c, span)             queued; the turn's end writes all that gathered in one
+ * sendmsg hg_conn_close(cs, c, -HG_E_x)         close frame with the row's code, session gone at
+ * once hg_conn_drop(cs, c)                   no more bytes
  *
- * 1. Nothing is freed inside a callback: a closed connection stays readable as a struct until the turn ends.
- * 2. One queue per connection, strictly in order. Nothing overtakes but a pong while the kernel takes nothing: then the newest
- *    ping is answered once, when it does.
- * 3. Caps count what is left after the kernel said EAGAIN, so they never hit a client that reads (architecture, promise 7).
- * 4. An idle connection holds no buffer: reads go to one shared buffer, queues are made when needed.
+ * 1. Nothing is freed inside a callback: a closed connection stays readable as a struct until the
+ * turn ends.
+ * 2. One queue per connection, strictly in order. Nothing overtakes but a pong while the kernel
+ * takes nothing: then the newest ping is answered once, when it does.
+ * 3. Caps count what is left after the kernel said EAGAIN, so they never hit a client that reads
+ * (architecture, promise 7).
+ * 4. An idle connection holds no buffer: reads go to one shared buffer, queues are made when
+ * needed.
  */
 #ifndef HG_WORKER_CONN_H
 #define HG_WORKER_CONN_H
@@ -41,34 +45,36 @@ struct hg_conn {
     int fd;
     uint32_t index, gen;
     uint8_t state;
-    bool blocked : 1;     /* the kernel said EAGAIN and has not said writable since */
-    bool dirty : 1;       /* on the flush list of this turn */
-    bool again : 1;       /* has unread input left over from its read budget */
-    bool echo : 1;        /* raw echo resource */
-    bool shut_after : 1;  /* our side ends when the queue is empty */
+    bool blocked : 1;    /* the kernel said EAGAIN and has not said writable since */
+    bool dirty : 1;      /* on the flush list of this turn */
+    bool again : 1;      /* has unread input left over from its read budget */
+    bool echo : 1;       /* raw echo resource */
+    bool shut_after : 1; /* our side ends when the queue is empty */
     bool got_eof : 1;
-    bool peer_end : 1;    /* the peer has sent its last byte: read on until it is met */
+    bool peer_end : 1; /* the peer has sent its last byte: read on until it is met */
     bool pong_due : 1;
-    bool keep_alive : 1;  /* a request was answered, the next may come */
-    bool slow : 1;        /* counted in slow_clients, on the blocked list */
+    bool keep_alive : 1; /* a request was answered, the next may come */
+    bool slow : 1;       /* counted in slow_clients, on the blocked list */
     bool peer_v6 : 1;
-    uint32_t tick_in;     /* tick of the last input */
-    uint32_t tick_ping;   /* tick of the next ping */
-    uint32_t tick_limit;  /* deadline of HTTP, CLOSING, LINGER */
+    uint32_t tick_in;                /* tick of the last input */
+    uint32_t tick_ping;              /* tick of the next ping */
+    uint32_t tick_limit;             /* deadline of HTTP, CLOSING, LINGER */
     uint32_t wheel_next, wheel_prev; /* index + 1; private to conn.c */
     uint16_t wheel_slot;
-    uint32_t slow_at;     /* place in the blocked list */
-    uint32_t peer4;       /* IPv4 peer in network order; IPv6 peers are read from the socket when asked for */
-    struct hg_outq *out;  /* NULL while nothing waits */
-    struct hg_buf *in;    /* request bytes; NULL once upgraded */
+    uint32_t slow_at; /* place in the blocked list */
+    uint32_t
+        peer4; /* IPv4 peer in network order; IPv6 peers are read from the socket when asked for */
+    struct hg_outq *out; /* NULL while nothing waits */
+    struct hg_buf *in;   /* request bytes; NULL once upgraded */
     struct hg_ws_rx rx;
-    struct hg_session s;  /* valid from OPEN on */
+    struct hg_session s; /* valid from OPEN on */
 };
 
 struct hg_conns;
 
 struct hg_conn_events {
-    /* Request bytes (state HTTP): all of c->in. Answers, upgrades, or leaves them until more come. */
+    /* Request bytes (state HTTP): all of c->in. Answers, upgrades, or leaves them until more come.
+     */
     void (*on_http)(void *ctx, struct hg_conn *c);
     /* A whole text or binary message; data is gone afterwards. */
     void (*on_message)(void *ctx, struct hg_conn *c, bool binary, struct hg_slice data);
@@ -76,7 +82,8 @@ struct hg_conn_events {
     void (*on_gone)(void *ctx, struct hg_conn *c);
     /* The queue ran empty after the kernel had been full: what lagged may be pulled. */
     void (*on_writable)(void *ctx, struct hg_conn *c);
-    /* The kernel has taken nothing for stalled_us, at least out_grace; queued is what waits here. Asked every 250 ms. */
+    /* The kernel has taken nothing for stalled_us, at least out_grace; queued is what waits here.
+     * Asked every 250 ms. */
     void (*on_stalled)(void *ctx, struct hg_conn *c, int64_t stalled_us, uint64_t queued);
     void *ctx;
 };
@@ -87,9 +94,9 @@ struct hg_conns {
     const struct hg_conf *conf;
     struct hg_metrics *m;
     struct hg_conn_events ev;
-    uint32_t count;             /* places in use */
-    uint32_t open;              /* of them WebSockets */
-    uint32_t tick;              /* quarter seconds since start */
+    uint32_t count; /* places in use */
+    uint32_t open;  /* of them WebSockets */
+    uint32_t tick;  /* quarter seconds since start */
     /* private to conn.c */
     uint8_t kind;
     struct hg_conn **pages;
@@ -104,7 +111,7 @@ struct hg_conns {
     struct hg_defer read_more;
     struct hg_outq *spare;
     unsigned nspare;
-    struct hg_arena arena;      /* replies, pings, closes */
+    struct hg_arena arena; /* replies, pings, closes */
     char *rbuf;
 };
 
@@ -113,17 +120,24 @@ void hg_conns_fini(struct hg_conns *cs); /* drops every connection */
 
 /* Takes the fd when it returns 0. -HG_E_CONN_LIMIT, -HG_E_SYS: the fd is still the caller's. */
 int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer) HG_MUST_CHECK;
-void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c); /* HTTP -> OPEN; hg_conn_feed_rest must follow */
-void hg_conn_feed_rest(struct hg_conns *cs, struct hg_conn *c, struct hg_slice rest); /* frames behind the request; frees c->in */
-void hg_conn_answered(struct hg_conns *cs, struct hg_conn *c); /* HTTP: a request was answered; handshake_timeout starts anew for the next */
-void hg_conn_finish(struct hg_conns *cs, struct hg_conn *c); /* HTTP: send what is queued, then end */
-void hg_conn_send(struct hg_conns *cs, struct hg_conn *c, struct hg_span s); /* takes its own reference; nothing if not OPEN or HTTP */
+void hg_conn_upgraded(struct hg_conns *cs,
+                      struct hg_conn *c); /* HTTP -> OPEN; hg_conn_feed_rest must follow */
+void hg_conn_feed_rest(struct hg_conns *cs, struct hg_conn *c,
+                       struct hg_slice rest); /* frames behind the request; frees c->in */
+void hg_conn_answered(struct hg_conns *cs,
+                      struct hg_conn *c); /* HTTP: a request was answered; handshake_timeout starts
+                                             anew for the next */
+void hg_conn_finish(struct hg_conns *cs,
+                    struct hg_conn *c); /* HTTP: send what is queued, then end */
+void hg_conn_send(struct hg_conns *cs, struct hg_conn *c,
+                  struct hg_span s); /* takes its own reference; nothing if not OPEN or HTTP */
 void hg_conn_send_text(struct hg_conns *cs, struct hg_conn *c, struct hg_slice text);
 void hg_conn_send_raw(struct hg_conns *cs, struct hg_conn *c, struct hg_slice bytes);
 void hg_conn_close(struct hg_conns *cs, struct hg_conn *c, int err);
 void hg_conn_drop(struct hg_conns *cs, struct hg_conn *c);
-uint64_t hg_conn_queued(const struct hg_conn *c);     /* bytes not yet taken by the kernel */
-uint64_t hg_conn_queued_big(const struct hg_conn *c); /* of them not under out_hard: large frames of gated arenas */
+uint64_t hg_conn_queued(const struct hg_conn *c); /* bytes not yet taken by the kernel */
+uint64_t hg_conn_queued_big(
+    const struct hg_conn *c); /* of them not under out_hard: large frames of gated arenas */
 /* May more be put into its queue without harm? False while the kernel takes nothing. */
 static inline bool hg_conn_can_take(const struct hg_conn *c)
 {

@@ -1,4 +1,5 @@
-/* What differs between the protocols spoken on one core: a row per profile (dialect.def), read only. */
+/* What differs between the protocols spoken on one core: a row per profile (dialect.def), read
+ * only. */
 #ifndef HG_WORKER_DIALECT_H
 #define HG_WORKER_DIALECT_H
 

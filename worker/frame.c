@@ -29,12 +29,14 @@ void hg_arena_fini(struct hg_frames *fr, struct hg_arena *a)
     *a = (struct hg_arena){0};
 }
 
-/* Room for n bytes in a row; what is large gets a chunk of its own and leaves the current one in place. */
+/* Room for n bytes in a row; what is large gets a chunk of its own and leaves the current one in
+ * place. */
 static struct hg_span reserve(struct hg_frames *fr, struct hg_arena *a, uint32_t n)
 {
     struct hg_chunk *c = a->cur;
 
-    if (c && c->refs == 1) /* everybody has read it: written over, so that a quiet room's chunk neither grows nor gets cold */
+    if (c && c->refs == 1) /* everybody has read it: written over, so that a quiet room's chunk
+                              neither grows nor gets cold */
         c->used = 0;
     if (c && c->cap - c->used >= n) {
         struct hg_span s = {c, c->used, n};

@@ -1,16 +1,17 @@
 /*
- * Ready-made frames that many sockets share. A frame is built once in a chunk and handed about as a span (chunk, offset,
- * length); queues and histories hold references to chunks, never copies. Never does I/O.
+ * Ready-made frames that many sockets share. A frame is built once in a chunk and handed about as a
+ * span (chunk, offset, length); queues and histories hold references to chunks, never copies. Never
+ * does I/O.
  *
- * Frames that follow each other in one arena lie next to each other, so a queue that gets them in order keeps ONE entry and
- * the kernel gets one iovec for all of them. Each room and each stream has an arena of its own: what a history or a slow
- * client keeps alive is then never a stranger's chunk. Chunks start small and double up to HG_CHUNK_MAX.
+ * Frames that follow each other in one arena lie next to each other, so a queue that gets them in
+ * order keeps ONE entry and the kernel gets one iovec for all of them. Each room and each stream
+ * has an arena of its own: what a history or a slow client keeps alive is then never a stranger's
+ * chunk. Chunks start small and double up to HG_CHUNK_MAX.
  *
  *   struct hg_arena a = {0};
- *   struct hg_span s = hg_frame_build(fr, &a, HG_WS_OP_TEXT, parts, nparts);      s holds one reference
- *   hg_conn_send(c, s);                                                          takes its own
- *   hg_span_unref(fr, &s);
- *   hg_arena_fini(fr, &a);
+ *   struct hg_span s = hg_frame_build(fr, &a, HG_WS_OP_TEXT, parts, nparts);      s holds one
+ * reference hg_conn_send(c, s);                                                          takes its
+ * own hg_span_unref(fr, &s); hg_arena_fini(fr, &a);
  */
 #ifndef HG_WORKER_FRAME_H
 #define HG_WORKER_FRAME_H
@@ -24,7 +25,13 @@ enum {
     HG_CHUNK_MAX = 65536, /* a busy room's turn is then one iovec; a quiet one never gets there */
     HG_FRAME_BIG = 8192,  /* larger frames have a chunk of their own */
 };
-enum { HG_WS_OP_TEXT = 1, HG_WS_OP_BINARY = 2, HG_WS_OP_CLOSE = 8, HG_WS_OP_PING = 9, HG_WS_OP_PONG = 10 };
+enum {
+    HG_WS_OP_TEXT = 1,
+    HG_WS_OP_BINARY = 2,
+    HG_WS_OP_CLOSE = 8,
+    HG_WS_OP_PING = 9,
+    HG_WS_OP_PONG = 10
+};
 
 struct hg_chunk {
     uint32_t refs; /* spans, queue entries and the arena that still fills it */
@@ -42,10 +49,11 @@ struct hg_span {
 struct hg_arena { /* zeroed is empty */
     struct hg_chunk *cur;
     uint32_t next_cap;
-    bool gated; /* who sends its frames asks first whether the client can take them: large ones are not under out_hard */
+    bool gated; /* who sends its frames asks first whether the client can take them: large ones are
+                   not under out_hard */
 };
 
-struct hg_frames { /* of one worker; zeroed is ready */
+struct hg_frames {       /* of one worker; zeroed is ready */
     uint64_t live_bytes; /* capacity of all chunks alive */
 };
 
@@ -56,7 +64,8 @@ struct hg_span hg_frame_build(struct hg_frames *fr, struct hg_arena *a, unsigned
 struct hg_span hg_frame_raw(struct hg_frames *fr, struct hg_arena *a, struct hg_slice bytes);
 /* Payload of a built frame. */
 struct hg_slice hg_frame_payload(struct hg_span s);
-/* Bytes from the start of the frame that holds offset at, to its end; bytes holds whole frames, one after the other. */
+/* Bytes from the start of the frame that holds offset at, to its end; bytes holds whole frames, one
+ * after the other. */
 uint32_t hg_frame_end(const unsigned char *bytes, uint32_t len, uint32_t at);
 
 static inline struct hg_span hg_span_ref(struct hg_span s)

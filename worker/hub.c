@@ -10,7 +10,8 @@ struct hg_room *hg_hub_find_key(struct hg_hub *hub, struct hg_slice key)
     return node ? HG_CONTAINER_OF(node, struct hg_room, node) : NULL;
 }
 
-struct hg_room *hg_hub_find(struct hg_hub *hub, enum hg_route_kind kind, struct hg_slice tenant, struct hg_slice name)
+struct hg_room *hg_hub_find(struct hg_hub *hub, enum hg_route_kind kind, struct hg_slice tenant,
+                            struct hg_slice name)
 {
     struct hg_buf key = {0};
     struct hg_room *room;
@@ -36,7 +37,8 @@ static struct hg_room *room_new(struct hg_hub *hub, struct hg_slice key)
 
 static void room_free(struct hg_hub *hub, struct hg_room *room)
 {
-    struct hg_mono when = hg_mono_add(hg_loop_now(hub->conns->loop), hub->conns->conf->interest_linger);
+    struct hg_mono when =
+        hg_mono_add(hg_loop_now(hub->conns->loop), hub->conns->conf->interest_linger);
 
     hg_map_del(&hub->rooms, &room->node);
     hg_interest_drop(hub->interests, room->hash, when);
@@ -70,8 +72,8 @@ static void add_member(struct hg_room *room, struct hg_conn *c)
     room->members[room->n++] = c;
 }
 
-struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_route_kind kind, struct hg_slice tenant,
-                            struct hg_slice name, unsigned max)
+struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_route_kind kind,
+                            struct hg_slice tenant, struct hg_slice name, unsigned max)
 {
     struct hg_buf key = {0};
     struct hg_room *room;
@@ -130,14 +132,15 @@ static bool is_excluded(const struct hg_conn *c, const unsigned char (*exclude)[
     return false;
 }
 
-unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode, struct hg_slice body,
-                     const unsigned char (*exclude)[16], unsigned nexclude)
+unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
+                     struct hg_slice body, const unsigned char (*exclude)[16], unsigned nexclude)
 {
     struct hg_span s = hg_frame_build(hub->conns->frames, &room->arena, opcode, &body, 1);
     unsigned sent = 0;
 
-    /* Backwards: a send that closes its connection takes that member out, and the last one moves into its place. A closed
-     * connection may be the room's last member and free it, so the room is not touched after its count was seen. */
+    /* Backwards: a send that closes its connection takes that member out, and the last one moves
+     * into its place. A closed connection may be the room's last member and free it, so the room is
+     * not touched after its count was seen. */
     for (uint32_t i = room->n; i-- > 0;) {
         struct hg_conn *c = room->members[i];
         bool last = i == 0;

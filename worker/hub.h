@@ -1,10 +1,11 @@
 /*
- * Rooms: named sets of connections, and the fan-out to them. Paths, client rooms and "all" are rooms with a kind of their
- * own; so tenants cannot meet in one. Owns the rooms; a room lives while it has members. Knows no envelope and no bus.
+ * Rooms: named sets of connections, and the fan-out to them. Paths, client rooms and "all" are
+ * rooms with a kind of their own; so tenants cannot meet in one. Owns the rooms; a room lives while
+ * it has members. Knows no envelope and no bus.
  *
  *   room = hg_hub_join(&hub, c, HG_ROUTE_ROOM, tenant, name);
- *   n = hg_hub_send(&hub, room, HG_WS_OP_TEXT, body, exclude, nexclude);     framed once, shared by all members
- *   hg_hub_leave(&hub, c, room);  hg_hub_leave_all(&hub, c);
+ *   n = hg_hub_send(&hub, room, HG_WS_OP_TEXT, body, exclude, nexclude);     framed once, shared by
+ * all members hg_hub_leave(&hub, c, room);  hg_hub_leave_all(&hub, c);
  */
 #ifndef HG_WORKER_HUB_H
 #define HG_WORKER_HUB_H
@@ -21,8 +22,8 @@ struct hg_room {
     struct hg_arena arena;
     struct hg_conn **members;
     uint32_t n, cap;
-    uint64_t hash;  /* hg_hash_fixed of the key */
-    char key[];     /* as proto/route.h builds it */
+    uint64_t hash; /* hg_hash_fixed of the key */
+    char key[];    /* as proto/route.h builds it */
 };
 
 struct hg_hub {
@@ -33,12 +34,17 @@ struct hg_hub {
 
 void hg_hub_fini(struct hg_hub *hub);
 /* NULL when the session is in max rooms already. Joining twice is joining once. */
-struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_route_kind kind, struct hg_slice tenant, struct hg_slice name, unsigned max);
-bool hg_hub_leave(struct hg_hub *hub, struct hg_conn *c, struct hg_room *room); /* false: was not in it */
+struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_route_kind kind,
+                            struct hg_slice tenant, struct hg_slice name, unsigned max);
+bool hg_hub_leave(struct hg_hub *hub, struct hg_conn *c,
+                  struct hg_room *room); /* false: was not in it */
 void hg_hub_leave_all(struct hg_hub *hub, struct hg_conn *c);
-struct hg_room *hg_hub_find(struct hg_hub *hub, enum hg_route_kind kind, struct hg_slice tenant, struct hg_slice name);
+struct hg_room *hg_hub_find(struct hg_hub *hub, enum hg_route_kind kind, struct hg_slice tenant,
+                            struct hg_slice name);
 struct hg_room *hg_hub_find_key(struct hg_hub *hub, struct hg_slice key);
-/* To every member whose id is not among exclude (nexclude ids of 16 bytes). Returns how many got it. */
-unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode, struct hg_slice body, const unsigned char (*exclude)[16], unsigned nexclude);
+/* To every member whose id is not among exclude (nexclude ids of 16 bytes). Returns how many got
+ * it. */
+unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
+                     struct hg_slice body, const unsigned char (*exclude)[16], unsigned nexclude);
 
 #endif

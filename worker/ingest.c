@@ -15,7 +15,8 @@ enum {
     WALK_BUDGET = 20000, /* records of siblings per turn */
     WAIT_MS = 1,         /* how often a held-back record is offered to the ring again */
     SECOND_MS = 1000,
-    KEY_MAX = HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 2, /* nobody can subscribe to a longer one */
+    KEY_MAX = HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX +
+              2, /* nobody can subscribe to a longer one */
 };
 
 /* ---- the door to the streams ---- */
@@ -35,7 +36,8 @@ static void row_event(struct hg_worker *w, const struct arrival *a)
         return;
     if (hg_rowevent_decode(a->body, &ev) == 0) {
         hg_buf_reset(&w->text);
-        hg_op_put_row_event(&w->text, (enum hg_op_row_shape)w->conf->row_event_shape, &ev, a->lsn.v);
+        hg_op_put_row_event(&w->text, (enum hg_op_row_shape)w->conf->row_event_shape, &ev,
+                            a->lsn.v);
         hg_stream_row(&w->streams, a->key, hg_buf_slice(&w->text));
     }
     hg_rowevent_fini(&ev);
@@ -77,11 +79,13 @@ static void begin_anew(struct hg_worker *w, struct hg_pos pos)
     w->in.resets[pos.part] = atomic_load(&w->host->parts[pos.part].resets);
 }
 
-/* What was lapped may have been the word that a log began anew: its records must not pass for repeats. */
+/* What was lapped may have been the word that a log began anew: its records must not pass for
+ * repeats. */
 static void find_begun_anew(struct hg_worker *w)
 {
     for (uint32_t part = 0; part < w->host->ntopics * HG_TOPIC_PARTS; part++)
-        if (atomic_load_explicit(&w->host->parts[part].resets, memory_order_relaxed) != w->in.resets[part])
+        if (atomic_load_explicit(&w->host->parts[part].resets, memory_order_relaxed) !=
+            w->in.resets[part])
             begin_anew(w, (struct hg_pos){part, 0});
 }
 
@@ -114,10 +118,12 @@ static bool ring_want(void *ctx, uint32_t seat, const struct hg_rec *head)
     return hg_interest_is_held(&w->interests, head->hash);
 }
 
-static void ring_record(void *ctx, uint32_t seat, const struct hg_rec *head, struct hg_slice key, struct hg_slice body)
+static void ring_record(void *ctx, uint32_t seat, const struct hg_rec *head, struct hg_slice key,
+                        struct hg_slice body)
 {
     struct hg_worker *w = ctx;
-    struct arrival a = {(enum hg_rec_kind)head->kind, key, body, {head->part, head->offset}, hg_lsn(head->lsn)};
+    struct arrival a = {
+        (enum hg_rec_kind)head->kind, key, body, {head->part, head->offset}, hg_lsn(head->lsn)};
 
     (void)seat;
     if (head->kind == HG_REC_ENVELOPE)
@@ -162,7 +168,8 @@ static void on_wake(void *arg, int fd, unsigned events)
     uint64_t n;
 
     (void)events;
-    if (read(fd, &n, sizeof n) < 0 && hg_log_level() >= HG_LOG_DEBUG) /* a wake that somebody else took */
+    if (read(fd, &n, sizeof n) < 0 &&
+        hg_log_level() >= HG_LOG_DEBUG) /* a wake that somebody else took */
         hg_log(HG_LOG_DEBUG, NULL, "ring.idle_wake", "fd=%d", fd);
     on_walk_more(w);
     hg_ingest_shares(w);
@@ -197,7 +204,8 @@ static void on_go_on(void *arg)
 }
 
 /* Into the ring, or false: not now. */
-static bool relay(struct hg_worker *w, struct hg_rec *head, struct hg_slice key, struct hg_slice body)
+static bool relay(struct hg_worker *w, struct hg_rec *head, struct hg_slice key,
+                  struct hg_slice body)
 {
     struct hg_ingest *in = &w->in;
     struct hg_mono now = hg_loop_now(w->loop);
@@ -215,7 +223,8 @@ static bool relay(struct hg_worker *w, struct hg_rec *head, struct hg_slice key,
             in->wait_since = now;
             HG_INC(w->m, ring_waits);
         }
-        hg_timer_start(hg_loop_timers(w->loop), &in->wait_timer, hg_mono_add(now, WAIT_MS * HG_MS), on_wait, w);
+        hg_timer_start(hg_loop_timers(w->loop), &in->wait_timer, hg_mono_add(now, WAIT_MS * HG_MS),
+                       on_wait, w);
         return false;
     }
     HG_BUG_ON(rc < 0); /* TOO_BIG: classify has let nothing pass that does not fit */
@@ -264,7 +273,8 @@ static struct hg_lsn lsn_of(struct hg_worker *w, const struct hg_kafka_record *r
 
     if (t->version_is_offset)
         return hg_lsn((uint64_t)r->offset + 1); /* 0 means none */
-    if (hg_kafka_record_header(r, hg_lsn_head_names, &value) && hg_lsn_head_decode(value, &lsn) == 0)
+    if (hg_kafka_record_header(r, hg_lsn_head_names, &value) &&
+        hg_lsn_head_decode(value, &lsn) == 0)
         return lsn;
     return hg_lsn(0);
 }
@@ -272,7 +282,8 @@ static struct hg_lsn lsn_of(struct hg_worker *w, const struct hg_kafka_record *r
 /* Small enough for max_record, and with its head for an eighth of the ring? */
 static bool fits(const struct hg_worker *w, const struct hg_kafka_record *r)
 {
-    uint64_t place = w->host->ring_size / 8 - sizeof(struct hg_rec) - KEY_MAX - 2 * sizeof(uint64_t);
+    uint64_t place =
+        w->host->ring_size / 8 - sizeof(struct hg_rec) - KEY_MAX - 2 * sizeof(uint64_t);
 
     return r->value.n <= (size_t)w->conf->max_record && r->value.n <= place;
 }
@@ -287,13 +298,15 @@ static bool read_row(struct hg_worker *w, const struct hg_kafka_record *r, struc
     if (hg_rowevent_decode(r->value, ev) == 0 && ev->routing_key.n <= KEY_MAX)
         return true;
     HG_INC(w->m, row_events_bad);
-    hg_log_limited(HG_LOG_WARN, NULL, "rowevent.bad", "topic=%s partition=%u offset=%lld", w->host->topics[r->topic].name,
-                   r->part % HG_TOPIC_PARTS, (long long)r->offset);
+    hg_log_limited(HG_LOG_WARN, NULL, "rowevent.bad", "topic=%s partition=%u offset=%lld",
+                   w->host->topics[r->topic].name, r->part % HG_TOPIC_PARTS, (long long)r->offset);
     return false;
 }
 
-/* Kind and routing key of a record; NONE (PAD) when it is not to be handed on. key and hash are those of its stream. */
-static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_lsn lsn, struct hg_rowevent *ev, struct hg_slice *key)
+/* Kind and routing key of a record; NONE (PAD) when it is not to be handed on. key and hash are
+ * those of its stream. */
+static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_record *r,
+                                 struct hg_lsn lsn, struct hg_rowevent *ev, struct hg_slice *key)
 {
     const struct hg_topic *t = &w->host->topics[r->topic];
     bool poison = hg_host_is_poison(w->host, (struct hg_pos){r->part, r->offset});
@@ -309,13 +322,14 @@ static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_reco
     }
     if (t->kind == HG_TOPIC_DIFF && lsn.v == 0) {
         HG_INC(w->m, records_no_lsn);
-        hg_log_limited(HG_LOG_WARN, NULL, "record.no_lsn", "topic=%s partition=%u offset=%lld", t->name, r->part % HG_TOPIC_PARTS,
-                       (long long)r->offset);
+        hg_log_limited(HG_LOG_WARN, NULL, "record.no_lsn", "topic=%s partition=%u offset=%lld",
+                       t->name, r->part % HG_TOPIC_PARTS, (long long)r->offset);
         return HG_REC_PAD;
     }
     if (!fits(w, r)) {
         HG_INC(w->m, records_stub);
-        hg_log_limited(HG_LOG_WARN, NULL, "record.too_large", "topic=%s partition=%u offset=%lld bytes=%zu", t->name,
+        hg_log_limited(HG_LOG_WARN, NULL, "record.too_large",
+                       "topic=%s partition=%u offset=%lld bytes=%zu", t->name,
                        r->part % HG_TOPIC_PARTS, (long long)r->offset, r->value.n);
         return stub_of(r);
     }
@@ -333,7 +347,11 @@ static bool hand_on(struct hg_worker *w, const struct hg_kafka_record *r, struct
     struct hg_slice key;
     enum hg_rec_kind kind = classify(w, r, lsn, &ev, &key);
     struct hg_slice body = kind == HG_REC_STUB ? HG_SLICE_NONE : r->value;
-    struct hg_rec head = {.kind = (uint16_t)kind, .part = r->part, .offset = r->offset, .lsn = lsn.v, .stamp_ms = r->stamp_ms};
+    struct hg_rec head = {.kind = (uint16_t)kind,
+                          .part = r->part,
+                          .offset = r->offset,
+                          .lsn = lsn.v,
+                          .stamp_ms = r->stamp_ms};
     struct arrival a = {kind, key, body, {r->part, r->offset}, lsn};
     bool done = true;
 
@@ -387,7 +405,8 @@ void hg_ingest_on_position(void *ctx, uint32_t part, int64_t next)
         w->in.next[part] = next;
 }
 
-/* The log was made anew, or what we had not read yet is gone: nobody's diffs of it can be trusted to be whole. */
+/* The log was made anew, or what we had not read yet is gone: nobody's diffs of it can be trusted
+ * to be whole. */
 void hg_ingest_on_position_lost(void *ctx, uint32_t part, int64_t next)
 {
     struct hg_worker *w = ctx;
@@ -396,9 +415,10 @@ void hg_ingest_on_position_lost(void *ctx, uint32_t part, int64_t next)
 
     if (!hg_host_holds(w->host, w->boot->seat, part))
         return;
-    hg_log(HG_LOG_WARN, NULL, "kafka.position_lost", "topic=%s partition=%u next=%lld", w->host->topics[part / HG_TOPIC_PARTS].name,
-           part % HG_TOPIC_PARTS, (long long)next);
-    atomic_fetch_add(&p->resets, 1); /* before the word of it: who meets a hole in its place looks here */
+    hg_log(HG_LOG_WARN, NULL, "kafka.position_lost", "topic=%s partition=%u next=%lld",
+           w->host->topics[part / HG_TOPIC_PARTS].name, part % HG_TOPIC_PARTS, (long long)next);
+    atomic_fetch_add(&p->resets,
+                     1); /* before the word of it: who meets a hole in its place looks here */
     if (hg_ring_append(&w->in.writer, &head, HG_SLICE_NONE, HG_SLICE_NONE, true) < 0)
         HG_BUG_ON("a head fits every ring");
     begin_anew(w, (struct hg_pos){part, next});
@@ -417,7 +437,8 @@ void hg_ingest_shares(struct hg_worker *w)
         return;
     w->in.share_epoch = epoch;
     hg_kafka_changes_apply(w->kafka);
-    /* What the former holder of a share appended, or the hole in it, comes before our first record of that share (ring.h). */
+    /* What the former holder of a share appended, or the hole in it, comes before our first record
+     * of that share (ring.h). */
     walk(w, 0);
     for (uint32_t i = 0; i < w->host->nslots; i++) {
         struct hg_slot_share *s = &w->host->shares[i];
@@ -433,7 +454,8 @@ void hg_ingest_shares(struct hg_worker *w)
 void hg_ingest_turn(struct hg_worker *w)
 {
     HG_ADD(w->m, wakes, hg_ring_flush_wakes(&w->in.writer));
-    /* Not here, behind the flush of the connections: a change of shares walks, and walking queues output. */
+    /* Not here, behind the flush of the connections: a change of shares walks, and walking queues
+     * output. */
     if (atomic_load(&w->host->share_epoch) != w->in.share_epoch)
         hg_host_wake(w->host, w->boot->seat);
 }
@@ -445,14 +467,16 @@ static void on_second(void *arg, struct hg_mono now)
     uint64_t seq = atomic_load(&w->seat->ring.seq);
 
     /* How far this seat is, also when idle (rule 5 and the marks of the design). */
-    if (seq == w->in.marked && hg_ring_append(&w->in.writer, &head, HG_SLICE_NONE, HG_SLICE_NONE, false) == 0)
+    if (seq == w->in.marked &&
+        hg_ring_append(&w->in.writer, &head, HG_SLICE_NONE, HG_SLICE_NONE, false) == 0)
         seq = atomic_load(&w->seat->ring.seq);
     w->in.marked = seq;
     on_walk_more(w);
     hg_interest_sweep(&w->interests, now);
     HG_SET(w->m, partitions, hg_kafka_held(w->kafka));
     atomic_store(&w->seat->nparts, hg_kafka_held(w->kafka));
-    hg_timer_start(hg_loop_timers(w->loop), &w->in.second, hg_mono_add(now, SECOND_MS * HG_MS), on_second, w);
+    hg_timer_start(hg_loop_timers(w->loop), &w->in.second, hg_mono_add(now, SECOND_MS * HG_MS),
+                   on_second, w);
 }
 
 void hg_ingest_init(struct hg_worker *w)
@@ -468,7 +492,8 @@ void hg_ingest_init(struct hg_worker *w)
     in->watermark = hg_host_watermark(w->host);
     if (hg_watch_start(w->loop, &in->wake, w->host->wake_fd[w->boot->seat], HG_IN, on_wake, w) < 0)
         HG_BUG_ON("the wake eventfd can be watched");
-    hg_timer_start(hg_loop_timers(w->loop), &in->second, hg_mono_add(hg_loop_now(w->loop), SECOND_MS * HG_MS), on_second, w);
+    hg_timer_start(hg_loop_timers(w->loop), &in->second,
+                   hg_mono_add(hg_loop_now(w->loop), SECOND_MS * HG_MS), on_second, w);
 }
 
 void hg_ingest_fini(struct hg_worker *w)

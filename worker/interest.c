@@ -19,7 +19,8 @@ void hg_interests_fini(struct hg_interests *in)
 
 void hg_interest_hold(struct hg_interests *in, uint64_t hash)
 {
-    /* Set each time the count leaves 0: fetch_or of a bit that still lingers costs nothing, and the fence is wanted. */
+    /* Set each time the count leaves 0: fetch_or of a bit that still lingers costs nothing, and the
+     * fence is wanted. */
     if (in->counts[hg_interest_bucket(hash)]++ == 0)
         hg_interest_set(in->host, in->seat, hash);
 }

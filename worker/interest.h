@@ -1,9 +1,11 @@
 /*
- * This worker's interest in rooms: exact private counts per bucket of the shared table, and the delay before a bit is
- * taken back (interest_linger), so that churn does not touch shared memory. Owns the counts; never walks a ring.
+ * This worker's interest in rooms: exact private counts per bucket of the shared table, and the
+ * delay before a bit is taken back (interest_linger), so that churn does not touch shared memory.
+ * Owns the counts; never walks a ring.
  *
- *   hg_interest_hold(&in, hash);      first of its bucket: bit set with a full fence (the caller then walks the rings)
- *   hg_interest_drop(&in, hash, now); last of its bucket: the bit goes after the delay, unless held again
+ *   hg_interest_hold(&in, hash);      first of its bucket: bit set with a full fence (the caller
+ * then walks the rings) hg_interest_drop(&in, hash, now); last of its bucket: the bit goes after
+ * the delay, unless held again
  */
 #ifndef HG_WORKER_INTEREST_H
 #define HG_WORKER_INTEREST_H
@@ -20,8 +22,8 @@ struct hg_linger {
 struct hg_interests {
     struct hg_host *host;
     uint32_t seat;
-    uint32_t *counts;          /* HG_INTEREST_BUCKETS */
-    struct hg_linger *queue;   /* ring, in order of time */
+    uint32_t *counts;        /* HG_INTEREST_BUCKETS */
+    struct hg_linger *queue; /* ring, in order of time */
     uint32_t head, n, cap;
 };
 

@@ -1,6 +1,6 @@
 /*
- * The log of a stream: a ring of entries numbered without end, sorted by LSN. Owns the spans of its entries.
- * Pure but for the heap; decides nothing (caps and order are stream.c's).
+ * The log of a stream: a ring of entries numbered without end, sorted by LSN. Owns the spans of its
+ * entries. Pure but for the heap; decides nothing (caps and order are stream.c's).
  */
 #ifndef HG_WORKER_LOG_H
 #define HG_WORKER_LOG_H
@@ -14,8 +14,8 @@ enum hg_diff_enc { HG_DIFF_RAW, HG_DIFF_TAGGED, HG_DIFF_B64, HG_DIFF_ENCS };
 struct hg_entry {
     uint64_t lsn;
     int64_t offset;
-    uint64_t cum;                     /* bytes of all entries there were before it; not kept exact by inserts */
-    uint32_t part, len;               /* len: of the payload */
+    uint64_t cum;       /* bytes of all entries there were before it; not kept exact by inserts */
+    uint32_t part, len; /* len: of the payload */
     struct hg_span enc[HG_DIFF_ENCS]; /* RAW always; the others when first needed */
 };
 
@@ -35,7 +35,8 @@ static inline uint64_t hg_log_count(const struct hg_log *l)
 {
     return l->head - l->base;
 }
-/* Puts an entry at number seq (base <= seq <= head), moving later ones up by one. Takes its spans. */
+/* Puts an entry at number seq (base <= seq <= head), moving later ones up by one. Takes its spans.
+ */
 void hg_log_insert(struct hg_log *l, uint64_t seq, const struct hg_entry *e);
 void hg_log_drop_front(struct hg_log *l, struct hg_frames *fr);
 void hg_log_clear(struct hg_log *l, struct hg_frames *fr); /* base moves to head */

@@ -38,8 +38,10 @@ void hg_op_do_join(struct hg_worker *w, struct hg_conn *c, const struct hg_op *o
 {
     if (!may(w, c, HG_PERM_JOIN, "join") || !name_ok(w, c, "room", o->join.room))
         return;
-    if (!hg_hub_join(&w->hub, c, HG_ROUTE_ROOM, hg_atom_text(c->s.tenant), o->join.room, (unsigned)w->conf->max_rooms)) {
-        hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, HG_SLICE_NONE, HG_SLICE_LIT("room: max_rooms reached"));
+    if (!hg_hub_join(&w->hub, c, HG_ROUTE_ROOM, hg_atom_text(c->s.tenant), o->join.room,
+                     (unsigned)w->conf->max_rooms)) {
+        hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, HG_SLICE_NONE,
+                          HG_SLICE_LIT("room: max_rooms reached"));
         return;
     }
     hg_buf_reset(&w->text);
@@ -51,7 +53,8 @@ void hg_op_do_leave(struct hg_worker *w, struct hg_conn *c, const struct hg_op *
 {
     if (!name_ok(w, c, "room", o->leave.room))
         return;
-    hg_hub_leave(&w->hub, c, hg_hub_find(&w->hub, HG_ROUTE_ROOM, hg_atom_text(c->s.tenant), o->leave.room));
+    hg_hub_leave(&w->hub, c,
+                 hg_hub_find(&w->hub, HG_ROUTE_ROOM, hg_atom_text(c->s.tenant), o->leave.room));
     hg_buf_reset(&w->text);
     hg_op_put_left(&w->text, o->leave.room);
     hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
@@ -60,7 +63,8 @@ void hg_op_do_leave(struct hg_worker *w, struct hg_conn *c, const struct hg_op *
 enum { MAX_EXCLUDES = 256 };
 
 /* Ids to leave out into list; -1 when there are too many. */
-static int read_excludes(const struct hg_op *o, const char *self, struct hg_slice list[MAX_EXCLUDES])
+static int read_excludes(const struct hg_op *o, const char *self,
+                         struct hg_slice list[MAX_EXCLUDES])
 {
     size_t n = 0;
 
@@ -95,14 +99,17 @@ void hg_op_do_publish(struct hg_worker *w, struct hg_conn *c, const struct hg_op
     int n;
 
     set_target(&e, o);
-    if (!may(w, c, e.kind == HG_ENVELOPE_ALL ? HG_PERM_PUBLISH_ALL : HG_PERM_PUBLISH, e.kind == HG_ENVELOPE_ALL ? "publish_all" : "publish"))
+    if (!may(w, c, e.kind == HG_ENVELOPE_ALL ? HG_PERM_PUBLISH_ALL : HG_PERM_PUBLISH,
+             e.kind == HG_ENVELOPE_ALL ? "publish_all" : "publish"))
         return;
-    if (e.kind != HG_ENVELOPE_ALL && !name_ok(w, c, e.kind == HG_ENVELOPE_ROOM ? "room" : "path", e.kind == HG_ENVELOPE_ROOM ? e.room : e.path))
+    if (e.kind != HG_ENVELOPE_ALL && !name_ok(w, c, e.kind == HG_ENVELOPE_ROOM ? "room" : "path",
+                                              e.kind == HG_ENVELOPE_ROOM ? e.room : e.path))
         return;
     hg_session_id_text(c->s.id, self);
     n = read_excludes(o, self, list);
     if (n < 0) {
-        hg_dispatch_error(w, c, -HG_E_BAD_OP, HG_SLICE_NONE, HG_SLICE_LIT("exclude: expected at most 255 ids"));
+        hg_dispatch_error(w, c, -HG_E_BAD_OP, HG_SLICE_NONE,
+                          HG_SLICE_LIT("exclude: expected at most 255 ids"));
         return;
     }
     e.excludes = list;

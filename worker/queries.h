@@ -1,6 +1,6 @@
 /*
- * Live queries between clients, streams and the SQL worker: the subscribe and unsubscribe ops, and what streams ask for
- * (hg_stream_ops). Owns nothing of its own.
+ * Live queries between clients, streams and the SQL worker: the subscribe and unsubscribe ops, and
+ * what streams ask for (hg_stream_ops). Owns nothing of its own.
  */
 #ifndef HG_WORKER_QUERIES_H
 #define HG_WORKER_QUERIES_H

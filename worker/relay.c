@@ -53,12 +53,14 @@ static int deliver(struct hg_worker *w, const struct hg_envelope *e)
 
     if (!room)
         return 0;
-    return (int)hg_hub_send(&w->hub, room, e->binary ? HG_WS_OP_BINARY : HG_WS_OP_TEXT, e->payload, ids, n);
+    return (int)hg_hub_send(&w->hub, room, e->binary ? HG_WS_OP_BINARY : HG_WS_OP_TEXT, e->payload,
+                            ids, n);
 }
 
 /* ---- ring ---- */
 
-static int append(struct hg_worker *w, uint64_t hash, struct hg_slice key, struct hg_slice body, bool force)
+static int append(struct hg_worker *w, uint64_t hash, struct hg_slice key, struct hg_slice body,
+                  bool force)
 {
     struct hg_rec head = {.kind = HG_REC_ENVELOPE, .part = UINT32_MAX, .hash = hash};
 
@@ -72,10 +74,12 @@ static void on_retry(void *arg, struct hg_mono now)
 
     while (rl->first) {
         struct hg_pending *p = rl->first;
-        bool force = rl->pending_bytes > PENDING_MAX || hg_mono_sub(now, p->since) >= w->conf->ring_wait;
+        bool force =
+            rl->pending_bytes > PENDING_MAX || hg_mono_sub(now, p->since) >= w->conf->ring_wait;
 
         if (append(w, p->hash, p->key, p->body, force) == -HG_E_AGAIN) {
-            hg_timer_start(hg_loop_timers(w->loop), &rl->retry, hg_mono_add(now, RETRY_MS * HG_MS), on_retry, w);
+            hg_timer_start(hg_loop_timers(w->loop), &rl->retry, hg_mono_add(now, RETRY_MS * HG_MS),
+                           on_retry, w);
             return;
         }
         rl->first = p->next;
@@ -86,7 +90,8 @@ static void on_retry(void *arg, struct hg_mono now)
     }
 }
 
-static void wait_for_room(struct hg_worker *w, uint64_t hash, struct hg_slice key, struct hg_slice body)
+static void wait_for_room(struct hg_worker *w, uint64_t hash, struct hg_slice key,
+                          struct hg_slice body)
 {
     struct hg_relay *rl = &w->relay;
     struct hg_pending *p = hg_malloc(sizeof *p + key.n + body.n);
@@ -100,8 +105,10 @@ static void wait_for_room(struct hg_worker *w, uint64_t hash, struct hg_slice ke
     *rl->end = p;
     rl->end = &p->next;
     rl->pending_bytes += key.n + body.n;
-    if (!hg_timer_is_running(&rl->retry)) /* publishing without end must not put it off without end */
-        hg_timer_start(hg_loop_timers(w->loop), &rl->retry, hg_mono_add(now, RETRY_MS * HG_MS), on_retry, w);
+    if (!hg_timer_is_running(
+            &rl->retry)) /* publishing without end must not put it off without end */
+        hg_timer_start(hg_loop_timers(w->loop), &rl->retry, hg_mono_add(now, RETRY_MS * HG_MS),
+                       on_retry, w);
 }
 
 static bool fits(const struct hg_worker *w, struct hg_slice key, struct hg_slice body)
@@ -117,7 +124,8 @@ static int to_siblings(struct hg_worker *w, const struct hg_envelope *e, struct 
 
     hg_route_put_hub(&key, room_kind(e->kind), tenant_of(w, e), room_name(e));
     hash = hg_hash_fixed(hg_buf_slice(&key));
-    if (!fits(w, hg_buf_slice(&key), text)) /* said now: those that wait are not to find out later */
+    if (!fits(w, hg_buf_slice(&key),
+              text)) /* said now: those that wait are not to find out later */
         rc = -HG_E_TOO_BIG;
     else
         rc = w->relay.first ? -HG_E_AGAIN : append(w, hash, hg_buf_slice(&key), text, false);

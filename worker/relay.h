@@ -1,7 +1,8 @@
 /*
- * Broadcasts: local members first, then the ring (siblings), then the backplane (other hosts). What comes from ring or
- * backplane is delivered here and never published again; what comes back from the backplane with our own src is dropped,
- * for the siblings had it from the ring. Owns the bus and the envelopes that wait for room in the ring.
+ * Broadcasts: local members first, then the ring (siblings), then the backplane (other hosts). What
+ * comes from ring or backplane is delivered here and never published again; what comes back from
+ * the backplane with our own src is dropped, for the siblings had it from the ring. Owns the bus
+ * and the envelopes that wait for room in the ring.
  */
 #ifndef HG_WORKER_RELAY_H
 #define HG_WORKER_RELAY_H
@@ -11,7 +12,8 @@
 
 void hg_relay_init(struct hg_worker *w);
 void hg_relay_fini(struct hg_worker *w);
-/* Publishes e (src is filled here; tenant set). Returns local deliveries, or -HG_E_TOO_BIG when it cannot cross the ring (nothing is sent). */
+/* Publishes e (src is filled here; tenant set). Returns local deliveries, or -HG_E_TOO_BIG when it
+ * cannot cross the ring (nothing is sent). */
 int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e) HG_MUST_CHECK;
 /* The same for what only headgates understand: crosses hosts on headgate:bus, tina4 never sees it.
  */

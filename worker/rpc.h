@@ -1,10 +1,10 @@
 /*
- * Calls to the SQL worker: correlation ids, deadlines, who gets the answer. Owns the calls in flight. Builds no request
- * (proto/sqlrpc.h, proto/query.h do) and knows no client.
+ * Calls to the SQL worker: correlation ids, deadlines, who gets the answer. Owns the calls in
+ * flight. Builds no request (proto/sqlrpc.h, proto/query.h do) and knows no client.
  *
- *   call = hg_rpc_new(&rp, on_done, ctx, arg);      call->spec has correlation id and reply topic for the builder
- *   hg_query_put_get_data(&buf, &call->spec, ...);
- *   hg_rpc_send(&rp, call, bytes);                  on_done is called once, later, never inside: reply, timeout or shutdown
+ *   call = hg_rpc_new(&rp, on_done, ctx, arg);      call->spec has correlation id and reply topic
+ * for the builder hg_query_put_get_data(&buf, &call->spec, ...); hg_rpc_send(&rp, call, bytes);
+ * on_done is called once, later, never inside: reply, timeout or shutdown
  *
  * A late, repeated, foreign or unverifiable reply is counted and dropped.
  */
@@ -21,22 +21,24 @@
 #include "worker/kafka.h"
 
 struct hg_rpc_result {
-    int err;                             /* 0, or -HG_E_RPC_x */
-    struct hg_slice text;                /* err < 0: what to tell the client */
-    const struct hg_sqlrpc_reply *reply; /* err == 0: ok, verified, rows are JSON; gone after the call */
-    struct hg_lsn snapshot_lsn;          /* of the reply's header, 0 if it names none */
+    int err;              /* 0, or -HG_E_RPC_x */
+    struct hg_slice text; /* err < 0: what to tell the client */
+    const struct hg_sqlrpc_reply
+        *reply;                 /* err == 0: ok, verified, rows are JSON; gone after the call */
+    struct hg_lsn snapshot_lsn; /* of the reply's header, 0 if it names none */
 };
 typedef void (*hg_rpc_fn)(void *ctx, void *arg, uint64_t arg2, const struct hg_rpc_result *r);
 
 struct hg_rpc_call {
     struct hg_map_node node;
     struct hg_rpc_call *prev, *next; /* in order of deadline */
-    struct hg_sqlrpc_call spec;      /* correlation_id and reply_topic are set; company and table are the caller's */
+    struct hg_sqlrpc_call
+        spec; /* correlation_id and reply_topic are set; company and table are the caller's */
     struct hg_mono sent, deadline;
     hg_rpc_fn fn;
     void *ctx, *arg;
     uint64_t arg2;
-    int err;                         /* it could not be sent: reported at once by the timer */
+    int err; /* it could not be sent: reported at once by the timer */
     char id[37];
 };
 
@@ -51,7 +53,8 @@ struct hg_rpcs {
     struct hg_timer timer;
 };
 
-struct hg_rpc_call *hg_rpc_new(struct hg_rpcs *rp, hg_rpc_fn fn, void *ctx, void *arg, uint64_t arg2);
+struct hg_rpc_call *hg_rpc_new(struct hg_rpcs *rp, hg_rpc_fn fn, void *ctx, void *arg,
+                               uint64_t arg2);
 void hg_rpc_send(struct hg_rpcs *rp, struct hg_rpc_call *call, struct hg_slice request);
 void hg_rpc_drop(struct hg_rpc_call *call); /* one that was not sent */
 void hg_rpc_on_reply(struct hg_rpcs *rp, const struct hg_kafka_record *r);

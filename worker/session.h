@@ -1,6 +1,6 @@
 /*
- * Who is at the other end of a WebSocket: identity, permissions, dialect, and what it takes part in. Lives inside its
- * connection. Strings are atoms, shared by all sessions of the worker.
+ * Who is at the other end of a WebSocket: identity, permissions, dialect, and what it takes part
+ * in. Lives inside its connection. Strings are atoms, shared by all sessions of the worker.
  */
 #ifndef HG_WORKER_SESSION_H
 #define HG_WORKER_SESSION_H

@@ -10,12 +10,12 @@
 #include "proto/route.h"
 
 enum {
-    PULL_BYTES = 256 * 1024,   /* one subscription's share of a turn */
-    MAX_TRIES = 10,            /* calls for one snapshot, then snapshot_failed */
-    MAX_REFILLS = 2,           /* times the log may overflow under a call, then overflow */
-    PACE_MS = 50,              /* first pause before a repeated call; doubles */
+    PULL_BYTES = 256 * 1024, /* one subscription's share of a turn */
+    MAX_TRIES = 10,          /* calls for one snapshot, then snapshot_failed */
+    MAX_REFILLS = 2,         /* times the log may overflow under a call, then overflow */
+    PACE_MS = 50,            /* first pause before a repeated call; doubles */
     PACE_MAX_MS = 2000,
-    RESET_CALM_MS = 10000,     /* a stream without a reset for this long has a clean slate */
+    RESET_CALM_MS = 10000, /* a stream without a reset for this long has a clean slate */
     ATTACH_POLL_MS = 10,
     STATE_CLOSED = 0xff,
 };
@@ -189,7 +189,8 @@ static void on_linger(void *arg, struct hg_mono now)
     if (st->nsubs > 0)
         return;
     if (is_flying(st)) { /* a call's answer still names the flight */
-        hg_timer_start(hg_loop_timers(ss->loop), &st->linger, hg_mono_add(now, HG_S), on_linger, st);
+        hg_timer_start(hg_loop_timers(ss->loop), &st->linger, hg_mono_add(now, HG_S), on_linger,
+                       st);
         return;
     }
     stream_free(ss, st);
@@ -224,7 +225,8 @@ static void attach(struct hg_streams *ss, struct hg_stream *st)
     st->attached = true;
 }
 
-static struct hg_flight *flight_for(struct hg_stream *st, struct hg_query *query, uint64_t fingerprint)
+static struct hg_flight *flight_for(struct hg_stream *st, struct hg_query *query,
+                                    uint64_t fingerprint)
 {
     struct hg_flight *fl;
 
@@ -234,7 +236,8 @@ static struct hg_flight *flight_for(struct hg_stream *st, struct hg_query *query
             return fl;
         }
     if (st->flights)
-        hg_log_limited(HG_LOG_WARN, NULL, "stream.two_queries", "key=\"%.*s\"", HG_SLICE_ARG(st->node.key));
+        hg_log_limited(HG_LOG_WARN, NULL, "stream.two_queries", "key=\"%.*s\"",
+                       HG_SLICE_ARG(st->node.key));
     fl = hg_calloc(1, sizeof *fl);
     fl->st = st;
     fl->query = query;
@@ -262,7 +265,8 @@ void hg_sub_close(struct hg_streams *ss, struct hg_sub *sub)
     if (--fl->nsubs == 0 && !fl->flying)
         flight_free(ss, fl);
     if (st->nsubs == 0)
-        hg_timer_start(hg_loop_timers(ss->loop), &st->linger, hg_mono_add(now_of(ss), ss->conf->interest_linger), on_linger, st);
+        hg_timer_start(hg_loop_timers(ss->loop), &st->linger,
+                       hg_mono_add(now_of(ss), ss->conf->interest_linger), on_linger, st);
     HG_DEC(ss->m, subscriptions);
     /* A caller up the stack may be looking at it: memory goes at the end of the turn. */
     sub->state = STATE_CLOSED;
@@ -290,8 +294,9 @@ static void on_reap(void *arg)
     }
 }
 
-/* The subscription ends with a word to the client; overflow of a v1-v3 session ends all of them with one. Closed first, told then:
- * the write may empty a full queue, and what it pulls must not be the diffs of a subscription whose place in the log is gone. */
+/* The subscription ends with a word to the client; overflow of a v1-v3 session ends all of them
+ * with one. Closed first, told then: the write may empty a full queue, and what it pulls must not
+ * be the diffs of a subscription whose place in the log is gone. */
 static void fail(struct hg_streams *ss, struct hg_sub *sub, int err, struct hg_slice text)
 {
     if (err == -HG_E_OVERFLOW)
@@ -308,7 +313,8 @@ static void fail(struct hg_streams *ss, struct hg_sub *sub, int err, struct hg_s
 
 /* ---- handing over ---- */
 
-static struct hg_span frame_of(struct hg_streams *ss, struct hg_stream *st, struct hg_entry *e, enum hg_diff_enc enc)
+static struct hg_span frame_of(struct hg_streams *ss, struct hg_stream *st, struct hg_entry *e,
+                               enum hg_diff_enc enc)
 {
     struct hg_slice payload = hg_frame_payload(e->enc[HG_DIFF_RAW]);
 
@@ -332,7 +338,8 @@ static struct hg_span frame_of(struct hg_streams *ss, struct hg_stream *st, stru
     return e->enc[enc];
 }
 
-/* The one place where a diff goes to a client. The cursor moves first: sending may close the subscription. */
+/* The one place where a diff goes to a client. The cursor moves first: sending may close the
+ * subscription. */
 static uint32_t hand_over(struct hg_streams *ss, struct hg_sub *sub)
 {
     struct hg_stream *st = sub->st;
@@ -366,7 +373,8 @@ static void pull_rows(struct hg_streams *ss, struct hg_sub *sub)
 {
     struct hg_log *rows = &sub->st->rows;
 
-    while (sub->state == HG_SUB_LIVE && sub->row_cur != rows->head && ss->ops->can_take(ss->ctx, sub->c)) {
+    while (sub->state == HG_SUB_LIVE && sub->row_cur != rows->head &&
+           ss->ops->can_take(ss->ctx, sub->c)) {
         struct hg_entry *e = hg_log_at(rows, sub->row_cur++);
 
         HG_INC(ss->m, row_events_delivered);
@@ -397,7 +405,8 @@ static void on_pull(void *arg)
     struct hg_streams *ss = arg;
     uint32_t n = ss->npulling;
 
-    /* pull may close subscriptions, which blanks their places; those it puts back come behind n, for the next turn. */
+    /* pull may close subscriptions, which blanks their places; those it puts back come behind n,
+     * for the next turn. */
     for (uint32_t i = 0; i < n; i++) {
         struct hg_sub *sub = ss->pulling[i];
 
@@ -435,11 +444,12 @@ static bool has_fallen(const struct hg_sub *sub)
 
     if (sub->state == HG_SUB_LIVE && sub->cur < st->log.base)
         return true;
-    return (sub->state == HG_SUB_LIVE || sub->state == HG_SUB_FLYING) && sub->row_cur < st->rows.base;
+    return (sub->state == HG_SUB_LIVE || sub->state == HG_SUB_FLYING) &&
+           sub->row_cur < st->rows.base;
 }
 
-/* Subscriptions whose next diff or row event was trimmed away can't go on. Row events have no fence that a snapshot could meet,
- * so this holds for those that wait for one, too. */
+/* Subscriptions whose next diff or row event was trimmed away can't go on. Row events have no fence
+ * that a snapshot could meet, so this holds for those that wait for one, too. */
 static void overflow_fallen(struct hg_streams *ss, struct hg_stream *st)
 {
     for (uint32_t i = st->nsubs; i-- > 0 && i < st->nsubs;) {
@@ -456,7 +466,8 @@ static void drop_front(struct hg_streams *ss, struct hg_stream *st)
 
 static bool above_cap(const struct hg_log *l, int64_t records, int64_t bytes)
 {
-    return hg_log_count(l) > 1 && (hg_log_count(l) > (uint64_t)records || l->bytes > (uint64_t)bytes);
+    return hg_log_count(l) > 1 &&
+           (hg_log_count(l) > (uint64_t)records || l->bytes > (uint64_t)bytes);
 }
 
 static void trim(struct hg_streams *ss, struct hg_stream *st)
@@ -475,7 +486,8 @@ static void trim(struct hg_streams *ss, struct hg_stream *st)
 /* All histories together: the streams that were fed longest ago forget first. */
 static void keep_budget(struct hg_streams *ss)
 {
-    for (size_t left = ss->by_key.count; left > 0 && ss->bytes > (uint64_t)ss->conf->history_budget; left--) {
+    for (size_t left = ss->by_key.count; left > 0 && ss->bytes > (uint64_t)ss->conf->history_budget;
+         left--) {
         struct hg_stream *st = ss->lru_first;
         uint64_t before = bytes_of(st);
 
@@ -532,7 +544,8 @@ static enum verdict judge(const struct hg_stream *st, const struct hg_stream_rec
         return under_all_fences(st, lsn) ? OLD : DISORDER;
     }
     /* Equal LSNs are one transaction: only the record just before can be this one over again. */
-    if (after != st->log.base && hg_log_at(&st->log, after - 1)->lsn == lsn && same_bytes(hg_log_at(&st->log, after - 1), rec->value))
+    if (after != st->log.base && hg_log_at(&st->log, after - 1)->lsn == lsn &&
+        same_bytes(hg_log_at(&st->log, after - 1), rec->value))
         return REPLAY;
     return TAKE;
 }
@@ -560,7 +573,10 @@ static void deliver(struct hg_streams *ss, struct hg_stream *st)
 
 static void take(struct hg_streams *ss, struct hg_stream *st, const struct hg_stream_rec *rec)
 {
-    struct hg_entry e = {.lsn = rec->lsn.v, .offset = rec->pos.offset, .part = rec->pos.part, .len = (uint32_t)rec->value.n};
+    struct hg_entry e = {.lsn = rec->lsn.v,
+                         .offset = rec->pos.offset,
+                         .part = rec->pos.part,
+                         .len = (uint32_t)rec->value.n};
     uint64_t at = hg_log_above(&st->log, rec->lsn.v);
     uint64_t before = bytes_of(st);
 
@@ -570,7 +586,8 @@ static void take(struct hg_streams *ss, struct hg_stream *st, const struct hg_st
     lru_append(ss, st);
     if (at == st->log.head - 1)
         deliver(ss, st);
-    else /* whoever stands behind this place skipped what is there because of its fence, so it skips this too */
+    else /* whoever stands behind this place skipped what is there because of its fence, so it skips
+            this too */
         for (uint32_t i = 0; i < st->nsubs; i++)
             if (st->subs[i]->state == HG_SUB_LIVE && st->subs[i]->cur > at)
                 st->subs[i]->cur++;
@@ -646,7 +663,8 @@ static void on_flight_timer(void *arg, struct hg_mono now);
 static void fly(struct hg_streams *ss, struct hg_flight *fl)
 {
     if (!ss->ops->ready(ss->ctx)) {
-        hg_timer_start(hg_loop_timers(ss->loop), &fl->timer, hg_mono_add(now_of(ss), PACE_MS * HG_MS), on_flight_timer, fl);
+        hg_timer_start(hg_loop_timers(ss->loop), &fl->timer,
+                       hg_mono_add(now_of(ss), PACE_MS * HG_MS), on_flight_timer, fl);
         return;
     }
     fl->flying = true; /* before the walk, which may reset this stream */
@@ -669,7 +687,8 @@ static void fly_after(struct hg_streams *ss, struct hg_flight *fl, int64_t ms)
 {
     if (fl->flying || hg_timer_is_running(&fl->timer))
         return;
-    hg_timer_start(hg_loop_timers(ss->loop), &fl->timer, hg_mono_add(now_of(ss), ms * HG_MS), on_flight_timer, fl);
+    hg_timer_start(hg_loop_timers(ss->loop), &fl->timer, hg_mono_add(now_of(ss), ms * HG_MS),
+                   on_flight_timer, fl);
 }
 
 static int64_t pace(uint32_t times)
@@ -700,7 +719,8 @@ static const char *reason_of(const struct hg_sub *sub)
     return sub->was_reset ? "reset" : sub->no_delta ? "unavailable" : NULL;
 }
 
-static void go_live(struct hg_streams *ss, struct hg_sub *sub, struct hg_span snapshot, struct hg_lsn fence)
+static void go_live(struct hg_streams *ss, struct hg_sub *sub, struct hg_span snapshot,
+                    struct hg_lsn fence)
 {
     struct hg_stream *st = sub->st;
 
@@ -715,7 +735,8 @@ static void go_live(struct hg_streams *ss, struct hg_sub *sub, struct hg_span sn
         pull(ss, sub); /* from held to live in one step: nothing can come between */
 }
 
-/* Everybody who waits for this call, each with its fence; frames are shared by those whose fence and reason are equal. */
+/* Everybody who waits for this call, each with its fence; frames are shared by those whose fence
+ * and reason are equal. */
 static void land_all(struct hg_streams *ss, struct hg_flight *fl, const struct hg_landing *l)
 {
     struct hg_stream *st = fl->st;
@@ -765,7 +786,8 @@ static void fly_again(struct hg_streams *ss, struct hg_flight *fl)
 {
     HG_INC(ss->m, snapshots_reflown);
     if (fl->tries >= MAX_TRIES)
-        fail_waiting(ss, fl, -HG_E_SNAPSHOT_FAILED, HG_SLICE_LIT("the snapshot stays behind the changes already known"));
+        fail_waiting(ss, fl, -HG_E_SNAPSHOT_FAILED,
+                     HG_SLICE_LIT("the snapshot stays behind the changes already known"));
     else
         fly_after(ss, fl, pace(fl->tries));
 }
@@ -847,7 +869,8 @@ static void reset(struct hg_streams *ss, struct hg_stream *st, const char *why)
     if (hg_mono_sub(now, st->reset_at) > RESET_CALM_MS * HG_MS)
         st->resets = 0;
     HG_INC(ss->m, streams_reset);
-    hg_log_limited(HG_LOG_WARN, NULL, "stream.reset", "key=\"%.*s\" why=%s subscribers=%u", HG_SLICE_ARG(st->node.key), why, st->nsubs);
+    hg_log_limited(HG_LOG_WARN, NULL, "stream.reset", "key=\"%.*s\" why=%s subscribers=%u",
+                   HG_SLICE_ARG(st->node.key), why, st->nsubs);
     hg_log_clear(&st->log, ss->frames);
     account(ss, st, before);
     st->floor = hg_lsn_max(st->floor, ss->ops->watermark(ss->ctx));
@@ -890,7 +913,8 @@ static void begin(struct hg_streams *ss, struct hg_sub *sub)
     struct hg_flight *fl = sub->fl;
 
     attach(ss, sub->st);
-    if (sub->state == STATE_CLOSED) /* what the walk brought closed the connection; fl may be gone, too */
+    if (sub->state ==
+        STATE_CLOSED) /* what the walk brought closed the connection; fl may be gone, too */
         return;
     sub->state = HG_SUB_FLYING;
     sub->row_cur = sub->st->rows.head;
@@ -905,7 +929,8 @@ static void wait_for_positions(struct hg_streams *ss, struct hg_sub *sub)
     sub->attach_by = hg_mono_add(now_of(ss), ss->conf->attach_timeout);
     list_add(&ss->attaching, &ss->nattaching, &ss->attaching_cap, sub);
     if (!hg_timer_is_running(&ss->attach_timer))
-        hg_timer_start(hg_loop_timers(ss->loop), &ss->attach_timer, hg_mono_add(now_of(ss), ATTACH_POLL_MS * HG_MS), on_attach_timer, ss);
+        hg_timer_start(hg_loop_timers(ss->loop), &ss->attach_timer,
+                       hg_mono_add(now_of(ss), ATTACH_POLL_MS * HG_MS), on_attach_timer, ss);
 }
 
 static void on_attach_timer(void *arg, struct hg_mono now)
@@ -922,14 +947,17 @@ static void on_attach_timer(void *arg, struct hg_mono now)
             ss->attaching[i] = ss->attaching[--ss->nattaching];
             begin(ss, sub);
         } else if (hg_mono_reached(now, sub->attach_by)) {
-            fail(ss, sub, -HG_E_SNAPSHOT_FAILED, HG_SLICE_LIT("Kafka's positions are not known yet"));
+            fail(ss, sub, -HG_E_SNAPSHOT_FAILED,
+                 HG_SLICE_LIT("Kafka's positions are not known yet"));
         }
     }
     if (ss->nattaching > 0)
-        hg_timer_start(hg_loop_timers(ss->loop), &ss->attach_timer, hg_mono_add(now, ATTACH_POLL_MS * HG_MS), on_attach_timer, ss);
+        hg_timer_start(hg_loop_timers(ss->loop), &ss->attach_timer,
+                       hg_mono_add(now, ATTACH_POLL_MS * HG_MS), on_attach_timer, ss);
 }
 
-struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list, struct hg_slice key)
+struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list,
+                           struct hg_slice key)
 {
     struct hg_stream *st = find(ss, key);
 
@@ -953,8 +981,14 @@ void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
         st = stream_new(ss, spec);
     hg_timer_stop(hg_loop_timers(ss->loop), &st->linger);
     sub = hg_calloc(1, sizeof *sub);
-    *sub = (struct hg_sub){.c = spec->c, .st = st, .resume = spec->resume, .enc = (uint8_t)spec->enc, .state = HG_SUB_ATTACHING,
-                           .whole_session = spec->whole_session, .late_b64 = spec->late_b64, .no_delta = spec->no_delta};
+    *sub = (struct hg_sub){.c = spec->c,
+                           .st = st,
+                           .resume = spec->resume,
+                           .enc = (uint8_t)spec->enc,
+                           .state = HG_SUB_ATTACHING,
+                           .whole_session = spec->whole_session,
+                           .late_b64 = spec->late_b64,
+                           .no_delta = spec->no_delta};
     sub->fl = flight_for(st, spec->query, spec->fingerprint);
     sub->fl->nsubs++;
     sub->next = list->first;
@@ -989,7 +1023,8 @@ void hg_stream_stalled(struct hg_streams *ss, struct hg_conn *c, uint64_t queued
         next = sub->next;
         if (!sub->behind)
             continue;
-        if (bytes > (uint64_t)ss->conf->out_soft || (sub->whole_session && frames > (uint64_t)ss->conf->out_frames)) {
+        if (bytes > (uint64_t)ss->conf->out_soft ||
+            (sub->whole_session && frames > (uint64_t)ss->conf->out_frames)) {
             bool all = sub->whole_session;
 
             fail(ss, sub, -HG_E_OVERFLOW, HG_SLICE_NONE);

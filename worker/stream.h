@@ -1,21 +1,25 @@
 /*
- * Live queries: per routing key one stream with a sorted log of diffs, its subscriptions, and the snapshot calls under way.
- * Decides what is handed on, held, dropped or reset; ARCHITECTURE.md "Identity is the position, order is the LSN" and
- * "Subscribe" are the rules. Knows connections only as somebody who takes spans, and SQL, Kafka, rings not at all:
- * everything it needs done it asks of hg_stream_ops, so that its tests run without any of them.
+ * Live queries: per routing key one stream with a sorted log of diffs, its subscriptions, and the
+ * snapshot calls under way. Decides what is handed on, held, dropped or reset; ARCHITECTURE.md
+ * "Identity is the position, order is the LSN" and "Subscribe" are the rules. Knows connections
+ * only as somebody who takes spans, and SQL, Kafka, rings not at all: everything it needs done it
+ * asks of hg_stream_ops, so that its tests run without any of them.
  *
- *   sub = hg_sub_open(&ss, &spec)         checks done by the caller; ack, snapshot, diffs follow through ops
- *   hg_stream_diff(&ss, key, &rec)        a record at a new position: deliver, hold, drop, or reset
- *   hg_stream_row(&ss, key, frame)        a row event: not fenced, held while a snapshot is pending
- *   hg_stream_landed(&ss, flight, &reply) the answer to ops.fly
+ *   sub = hg_sub_open(&ss, &spec)         checks done by the caller; ack, snapshot, diffs follow
+ * through ops hg_stream_diff(&ss, key, &rec)        a record at a new position: deliver, hold,
+ * drop, or reset hg_stream_row(&ss, key, frame)        a row event: not fenced, held while a
+ * snapshot is pending hg_stream_landed(&ss, flight, &reply) the answer to ops.fly
  *   hg_streams_reset(&ss, bits, why)      holes: all streams whose room it may have been
  *   hg_stream_writable(&ss, c)            c takes bytes again: its lagging subscriptions are pulled
  *
- * 1. The log holds every diff with LSN in (floor, head], sorted by LSN, arrival breaking ties; every cursor is a place in it.
- * 2. floor only rises: at attach and reset to the noted watermark, at trimming to the LSN of what was trimmed.
+ * 1. The log holds every diff with LSN in (floor, head], sorted by LSN, arrival breaking ties;
+ * every cursor is a place in it.
+ * 2. floor only rises: at attach and reset to the noted watermark, at trimming to the LSN of what
+ * was trimmed.
  * 3. A snapshot is used only if its fence is at or above the floor; otherwise it flies again.
  * 4. A diff is framed once per encoding, when first needed, for all subscribers.
- * 5. A client that cannot take more keeps a cursor, not a copy; the log's caps bound how far it may fall behind.
+ * 5. A client that cannot take more keeps a cursor, not a copy; the log's caps bound how far it may
+ * fall behind.
  */
 #ifndef HG_WORKER_STREAM_H
 #define HG_WORKER_STREAM_H
@@ -44,23 +48,25 @@ enum hg_sub_state {
 };
 
 struct hg_sub {
-    struct hg_sub *next;       /* in its session, see hg_sub_list */
+    struct hg_sub *next; /* in its session, see hg_sub_list */
     struct hg_conn *c;
     struct hg_stream *st;
-    struct hg_flight *fl;      /* its query and, while FLYING, the call it waits for */
-    uint32_t at;               /* place in the stream's list */
-    uint8_t state;             /* enum hg_sub_state */
-    uint8_t enc;               /* enum hg_diff_enc */
-    bool whole_session;        /* v1-v3: falling behind costs all subscriptions of the session, and a reset is an overflow */
-    bool late_b64;             /* v1-v3: a diff delayed by a full socket goes out as diffB64 */
-    bool was_reset;            /* its next snapshot says "reason":"reset" */
-    bool no_delta;             /* asked for delta resume: its snapshot says "reason":"unavailable" */
-    bool behind;               /* live, and cur is not the head; counted in nlagging */
-    bool pulling;              /* on the list for the next turn's pull */
-    bool lagged;               /* a full socket holds it behind the head */
-    bool joined;               /* subscribed after its flight had been asked for: resume does not raise the fence */
+    struct hg_flight *fl; /* its query and, while FLYING, the call it waits for */
+    uint32_t at;          /* place in the stream's list */
+    uint8_t state;        /* enum hg_sub_state */
+    uint8_t enc;          /* enum hg_diff_enc */
+    bool whole_session; /* v1-v3: falling behind costs all subscriptions of the session, and a reset
+                           is an overflow */
+    bool late_b64;      /* v1-v3: a diff delayed by a full socket goes out as diffB64 */
+    bool was_reset;     /* its next snapshot says "reason":"reset" */
+    bool no_delta;      /* asked for delta resume: its snapshot says "reason":"unavailable" */
+    bool behind;        /* live, and cur is not the head; counted in nlagging */
+    bool pulling;       /* on the list for the next turn's pull */
+    bool lagged;        /* a full socket holds it behind the head */
+    bool joined; /* subscribed after its flight had been asked for: resume does not raise the fence
+                  */
     struct hg_lsn fence, resume;
-    uint64_t cur, row_cur;     /* next diff, next row event */
+    uint64_t cur, row_cur; /* next diff, next row event */
     struct hg_mono attach_by;
 };
 
@@ -74,19 +80,19 @@ struct hg_sub_spec {
     struct hg_conn *c;
     struct hg_slice key, hash_id; /* key = <tenant>_<table>|<hashId> */
     struct hg_slice tenant, table;
-    struct hg_query *query;       /* taken; NULL: the whole table up to snapshot_limit */
-    uint64_t fingerprint;         /* of the query, 0 for none */
-    struct hg_lsn resume;         /* resumeFromVersion, 0 none */
+    struct hg_query *query; /* taken; NULL: the whole table up to snapshot_limit */
+    uint64_t fingerprint;   /* of the query, 0 for none */
+    struct hg_lsn resume;   /* resumeFromVersion, 0 none */
     enum hg_diff_enc enc;
     bool whole_session, late_b64, no_delta;
 };
 
 /* The answer to a snapshot call. */
 struct hg_landing {
-    int err;                   /* 0 or -HG_E_* */
-    struct hg_slice text;      /* the worker's words when err < 0 */
-    struct hg_lsn s;           /* snapshot-lsn, 0 when not named */
-    const void *reply;         /* for ops.snapshot */
+    int err;              /* 0 or -HG_E_* */
+    struct hg_slice text; /* the worker's words when err < 0 */
+    struct hg_lsn s;      /* snapshot-lsn, 0 when not named */
+    const void *reply;    /* for ops.snapshot */
 };
 
 struct hg_stream_ops {
@@ -94,16 +100,21 @@ struct hg_stream_ops {
     bool (*ready)(void *ctx);
     /* Interest in this room, with fence; true to hold, false to drop it. */
     void (*interest)(void *ctx, uint64_t hash, bool hold);
-    /* Walks all rings to their heads, then the watermark: max of what was walked and what is stored. Never called inside a walk. */
+    /* Walks all rings to their heads, then the watermark: max of what was walked and what is
+     * stored. Never called inside a walk. */
     struct hg_lsn (*walk)(void *ctx);
     /* The watermark without walking. */
     struct hg_lsn (*watermark)(void *ctx);
-    /* Sends GET_DATA for this flight; hg_stream_landed comes later, never inside. Failing is fine: land it with an error later. */
+    /* Sends GET_DATA for this flight; hg_stream_landed comes later, never inside. Failing is fine:
+     * land it with an error later. */
     void (*fly)(void *ctx, struct hg_flight *fl);
-    /* A snapshot frame; sub gives hashId by its stream and the reason. {NULL} when it is too large. */
-    struct hg_span (*snapshot)(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence, const char *reason);
+    /* A snapshot frame; sub gives hashId by its stream and the reason. {NULL} when it is too large.
+     */
+    struct hg_span (*snapshot)(void *ctx, const struct hg_flight *fl, const void *reply,
+                               struct hg_lsn fence, const char *reason);
     void (*ack)(void *ctx, struct hg_sub *sub);
-    /* Tells the client; sub is closed already (all of the session, if whole_session, on err OVERFLOW). */
+    /* Tells the client; sub is closed already (all of the session, if whole_session, on err
+     * OVERFLOW). */
     void (*failed)(void *ctx, struct hg_sub *sub, int err, struct hg_slice text);
     bool (*can_take)(void *ctx, const struct hg_conn *c);
     /* May a snapshot frame of so many bytes wait for this client? False is overflow. */
@@ -117,12 +128,12 @@ struct hg_flight { /* one query of a stream, and the call for it */
     struct hg_stream *st;
     struct hg_query *query;
     uint64_t fingerprint;
-    uint32_t nsubs;           /* subscriptions with this query */
+    uint32_t nsubs; /* subscriptions with this query */
     bool flying, voided;
-    uint8_t tries;            /* calls since it last landed well */
-    uint8_t refills;          /* times the log overflowed under it */
-    struct hg_lsn asked;      /* watermark of the moment of asking */
-    struct hg_timer timer;    /* paced start */
+    uint8_t tries;         /* calls since it last landed well */
+    uint8_t refills;       /* times the log overflowed under it */
+    struct hg_lsn asked;   /* watermark of the moment of asking */
+    struct hg_timer timer; /* paced start */
 };
 
 struct hg_stream {
@@ -130,22 +141,23 @@ struct hg_stream {
     struct hg_streams *ss;
     struct hg_stream *lru_prev, *lru_next;
     uint64_t hash;
-    uint32_t id;              /* "sub" of tagged frames: never reused by this worker */
+    uint32_t id; /* "sub" of tagged frames: never reused by this worker */
     struct hg_log log;
     struct hg_log rows;
     struct hg_arena arena;
     struct hg_sub **subs;
     uint32_t nsubs, subs_cap, nlagging;
     struct hg_flight *flights;
-    struct hg_lsn floor;        /* at or below it everything is in the snapshots asked for since attach or reset */
-    struct hg_lsn trimmed;      /* LSN of what was forgotten last: snapshots must reach it too */
-    struct hg_lsn given;        /* highest LSN handed to anyone */
-    uint32_t resets;            /* recent ones, paces the next flight */
+    struct hg_lsn
+        floor; /* at or below it everything is in the snapshots asked for since attach or reset */
+    struct hg_lsn trimmed; /* LSN of what was forgotten last: snapshots must reach it too */
+    struct hg_lsn given;   /* highest LSN handed to anyone */
+    uint32_t resets;       /* recent ones, paces the next flight */
     struct hg_mono reset_at;
     struct hg_timer linger;
     bool attached;
     uint16_t tenant_n, table_n, hash_n;
-    char key[];                 /* routing key; tenant, table, hashId are parts of it */
+    char key[]; /* routing key; tenant, table, hashId are parts of it */
 };
 
 struct hg_streams {
@@ -166,15 +178,17 @@ struct hg_streams {
     struct hg_sub **pulling; /* have more to hand over than one turn allows */
     uint32_t npulling, pulling_cap;
     struct hg_defer pull_defer;
-    struct hg_sub *closed;    /* freed at the end of the turn */
+    struct hg_sub *closed; /* freed at the end of the turn */
 };
 
 void hg_streams_init(struct hg_streams *ss); /* the public members are set */
 void hg_streams_fini(struct hg_streams *ss);
 
-/* A live subscription of the same key in this session is closed first (a new generation, spec 8 [P] 7). */
+/* A live subscription of the same key in this session is closed first (a new generation, spec 8 [P]
+ * 7). */
 void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec);
-struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list, struct hg_slice key);
+struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list,
+                           struct hg_slice key);
 void hg_sub_close(struct hg_streams *ss, struct hg_sub *sub);
 void hg_subs_close_all(struct hg_streams *ss, struct hg_conn *c);
 
@@ -184,9 +198,11 @@ void hg_stream_diff(struct hg_streams *ss, struct hg_slice key, const struct hg_
 void hg_stream_row(struct hg_streams *ss, struct hg_slice key, struct hg_slice text);
 void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct hg_landing *l);
 void hg_stream_reset_key(struct hg_streams *ss, struct hg_slice key, const char *why);
-void hg_streams_reset(struct hg_streams *ss, const uint64_t *bits, const char *why); /* bits NULL: all */
+void hg_streams_reset(struct hg_streams *ss, const uint64_t *bits,
+                      const char *why); /* bits NULL: all */
 void hg_stream_writable(struct hg_streams *ss, struct hg_conn *c);
-/* The connection makes no progress: subscriptions above out_soft bytes (whole_session: or out_frames frames) behind get overflow. */
+/* The connection makes no progress: subscriptions above out_soft bytes (whole_session: or
+ * out_frames frames) behind get overflow. */
 void hg_stream_stalled(struct hg_streams *ss, struct hg_conn *c, uint64_t queued);
 
 static inline struct hg_slice hg_stream_tenant(const struct hg_stream *st)

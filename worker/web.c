@@ -22,9 +22,11 @@
 #define CONSOLE "/console/"
 /* Only what the page itself brings, and the socket it opens. */
 #define CONSOLE_HEADERS                                                                            \
-    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "  \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src "   \
+    "'self' data:; connect-src 'self' ws: wss:; "                                                  \
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"                              \
-    "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n"
+    "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: "           \
+    "no-cache\r\n"
 
 enum { MAX_BODY = 65536, MAX_BATCH = 1000, TENANT_MAX = HG_ROUTE_TENANT_MAX, USER_MAX = 256 };
 
@@ -37,7 +39,8 @@ struct request {
 
 /* ---- plain answers ---- */
 
-static void answer(struct request *r, int status, const char *type, struct hg_slice body, const char *extra)
+static void answer(struct request *r, int status, const char *type, struct hg_slice body,
+                   const char *extra)
 {
     struct hg_buf out = {0};
 
@@ -86,8 +89,11 @@ static void health(struct request *r)
     struct hg_buf b = {0};
     unsigned long long n = sum_connections(r->w->host);
 
-    hg_buf_addf(&b, "{\"status\":\"healthy\",\"connections\":%llu,\"sessions\":%llu,\"uptime\":%.3f,\"slowSockets\":%llu,\"worker\":%u,\"host\":", n, n,
-                (double)(hg_wall_ms() - r->w->host->start_wall_ms) / 1000.0, (unsigned long long)sum_slow(r->w->host), r->w->boot->slot);
+    hg_buf_addf(&b,
+                "{\"status\":\"healthy\",\"connections\":%llu,\"sessions\":%llu,\"uptime\":%.3f,"
+                "\"slowSockets\":%llu,\"worker\":%u,\"host\":",
+                n, n, (double)(hg_wall_ms() - r->w->host->start_wall_ms) / 1000.0,
+                (unsigned long long)sum_slow(r->w->host), r->w->boot->slot);
     hg_json_add_str(&b, hg_slice_str(r->w->host_name));
     hg_buf_adds(&b, "}");
     answer(r, 200, "application/json", hg_buf_slice(&b), "");
@@ -141,7 +147,8 @@ static bool read_only(struct request *r)
 {
     if (r->head || hg_slice_is(r->req.method, "GET"))
         return true;
-    answer(r, 405, "text/plain; charset=utf-8", HG_SLICE_LIT("only GET and HEAD\n"), "Allow: GET, HEAD\r\n");
+    answer(r, 405, "text/plain; charset=utf-8", HG_SLICE_LIT("only GET and HEAD\n"),
+           "Allow: GET, HEAD\r\n");
     return false;
 }
 
@@ -159,7 +166,8 @@ static void plain(struct request *r)
             if (r->w->conf->console)
                 console_file(r, name);
             else
-                answer(r, 404, "text/plain; charset=utf-8", HG_SLICE_LIT("the console page is off (option console)\n"), "");
+                answer(r, 404, "text/plain; charset=utf-8",
+                       HG_SLICE_LIT("the console page is off (option console)\n"), "");
         }
     } else if (hg_slice_is(path, "/console") && r->w->conf->console) {
         answer(r, 301, "text/plain", HG_SLICE_LIT(""), "Location: " CONSOLE "\r\n");
@@ -370,13 +378,16 @@ static void tell_ignored(struct request *r)
     hg_conn_peer(r->c, &peer);
     hg_addr_ip_text(&peer, ip);
     hg_log_limited(HG_LOG_WARN, NULL, "identity.ignored",
-                   "peer=%s why=\"x-tenant or x-user from a peer that is not listed\" accept=\"trusted_proxies = %s, or auth = trust\"", ip, ip);
+                   "peer=%s why=\"x-tenant or x-user from a peer that is not listed\" "
+                   "accept=\"trusted_proxies = %s, or auth = trust\"",
+                   ip, ip);
 }
 
 static void identify(struct request *r, const struct hg_ws_offer *offer, struct identity *id)
 {
     struct hg_slice tenant = hg_http_get(&r->req, "x-tenant");
-    struct hg_slice user = first_of(hg_http_get(&r->req, "x-user-id"), hg_http_get(&r->req, "x-user"));
+    struct hg_slice user =
+        first_of(hg_http_get(&r->req, "x-user-id"), hg_http_get(&r->req, "x-user"));
 
     *id = (struct identity){.tenant = hg_slice_str(r->w->conf->default_tenant)};
     if (is_believed(r)) {
@@ -385,7 +396,8 @@ static void identify(struct request *r, const struct hg_ws_offer *offer, struct 
     } else if (tenant.n || user.n) {
         tell_ignored(r);
     }
-    if (r->w->conf->auth == HG_AUTH_TRUST && offer->bearer.n) /* an unverified token: the sources' way only */
+    if (r->w->conf->auth == HG_AUTH_TRUST &&
+        offer->bearer.n) /* an unverified token: the sources' way only */
         id->user = offer->bearer;
     id->named_user = id->user.n > 0;
 }
@@ -396,7 +408,10 @@ static unsigned permissions(const struct hg_conf *conf)
     unsigned perms = 0;
 
     while (hg_conf_list_next(&rest, &item))
-        perms |= hg_slice_is(item, "join") ? HG_PERM_JOIN : hg_slice_is(item, "publish") ? HG_PERM_PUBLISH : hg_slice_is(item, "publish_all") ? HG_PERM_PUBLISH_ALL : 0;
+        perms |= hg_slice_is(item, "join")          ? HG_PERM_JOIN
+                 : hg_slice_is(item, "publish")     ? HG_PERM_PUBLISH
+                 : hg_slice_is(item, "publish_all") ? HG_PERM_PUBLISH_ALL
+                                                    : 0;
     return perms;
 }
 
@@ -473,7 +488,8 @@ static void session_open(struct request *r, const struct identity *id, enum hg_p
 }
 
 /* 0, or why the handshake is refused. */
-static int check_upgrade(struct request *r, struct hg_ws_offer *offer, struct identity *id, const char **why)
+static int check_upgrade(struct request *r, struct hg_ws_offer *offer, struct identity *id,
+                         const char **why)
 {
     int rc = hg_ws_handshake(&r->req, offer, why);
 
@@ -508,7 +524,8 @@ static void upgrade(struct request *r, struct hg_slice rest)
     hg_ws_accept(&out, &offer);
     hg_conn_send_raw(&w->conns, c, hg_buf_slice(&out));
     hg_buf_fini(&out);
-    if (c->state != HG_CONN_HTTP) /* answers of requests before this one filled it up, or it is gone */
+    if (c->state !=
+        HG_CONN_HTTP) /* answers of requests before this one filled it up, or it is gone */
         return;
     HG_INC(w->m, handshakes);
     c->echo = *w->conf->echo_path && hg_slice_is(r->req.path, w->conf->echo_path);
@@ -551,7 +568,8 @@ void hg_web_on_http(void *ctx, struct hg_conn *c)
 {
     struct hg_worker *w = ctx;
     struct hg_http_header headers[HG_HTTP_MAX_HEADERS];
-    struct hg_http_limits lim = {(size_t)w->conf->max_head, (unsigned)w->conf->max_headers, headers};
+    struct hg_http_limits lim = {(size_t)w->conf->max_head, (unsigned)w->conf->max_headers,
+                                 headers};
 
     hg_doing_set(w, HG_DOING_HTTP);
     while (c->state == HG_CONN_HTTP && c->in->n > 0) {
@@ -560,7 +578,8 @@ void hg_web_on_http(void *ctx, struct hg_conn *c)
         ssize_t used, body;
 
         if (c->in->p[0] > ' ' && !memchr(c->in->p, '\n', c->in->n) && c->in->n <= lim.max_head)
-            return; /* not even one line: a trickle must not be parsed over and over; a TLS hello is told at once */
+            return; /* not even one line: a trickle must not be parsed over and over; a TLS hello is
+                       told at once */
         used = hg_http_parse(c->in->p, c->in->n, &lim, &r.req, &why);
 
         if (used == 0)

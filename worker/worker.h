@@ -1,6 +1,6 @@
 /*
- * One worker process: its loop and the parts that hang on it. The master knows a worker only as this function.
- * Everything with threads or epoll (loop, Kafka, Redis) is made in here, after fork.
+ * One worker process: its loop and the parts that hang on it. The master knows a worker only as
+ * this function. Everything with threads or epoll (loop, Kafka, Redis) is made in here, after fork.
  */
 #ifndef HG_WORKER_WORKER_H
 #define HG_WORKER_WORKER_H
@@ -11,10 +11,10 @@
 
 struct hg_worker_boot {
     struct hg_host *host;
-    struct hg_conf *conf;  /* this process's copy; LIVE options change in place on CONF_LIVE */
+    struct hg_conf *conf; /* this process's copy; LIVE options change in place on CONF_LIVE */
     uint32_t seat, slot;
-    int listen_fd;         /* of the slot; shared with the master, never closed here while others serve */
-    int ipc_fd;            /* to the master */
+    int listen_fd; /* of the slot; shared with the master, never closed here while others serve */
+    int ipc_fd;    /* to the master */
     const char *conf_text; /* private to ipc: NULL */
 };
 

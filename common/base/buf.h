@@ -1,6 +1,7 @@
 /*
  * A growing byte buffer owned by its struct. Never does I/O.
- * A size that a peer can influence goes through try_ with a cap; the other appends abort when memory is gone.
+ * A size that a peer can influence goes through try_ with a cap; the other appends abort when
+ * memory is gone.
  *
  *   struct hg_buf b = {0};            zeroed is empty and valid
  *   hg_buf_add(&b, p, n); hg_buf_addf(&b, "%d", 7);
@@ -20,15 +21,16 @@ struct hg_buf {
     size_t cap; /* bytes allocated */
 };
 
-void hg_buf_fini(struct hg_buf *b);                                  /* frees and zeroes */
-void hg_buf_reserve(struct hg_buf *b, size_t more);                  /* room for more bytes after n */
-int hg_buf_try_reserve(struct hg_buf *b, size_t more, size_t max) HG_MUST_CHECK; /* -HG_E_TOO_BIG above max in all, -HG_E_NOMEM */
+void hg_buf_fini(struct hg_buf *b);                 /* frees and zeroes */
+void hg_buf_reserve(struct hg_buf *b, size_t more); /* room for more bytes after n */
+int hg_buf_try_reserve(struct hg_buf *b, size_t more,
+                       size_t max) HG_MUST_CHECK; /* -HG_E_TOO_BIG above max in all, -HG_E_NOMEM */
 void hg_buf_add(struct hg_buf *b, const void *p, size_t n);
 void hg_buf_add_slice(struct hg_buf *b, struct hg_slice s);
 void hg_buf_adds(struct hg_buf *b, const char *s);
 void hg_buf_addc(struct hg_buf *b, char c);
 void hg_buf_addf(struct hg_buf *b, const char *fmt, ...) HG_PRINTF(2, 3);
-void hg_buf_drop(struct hg_buf *b, size_t n);                        /* removes n bytes from the front */
+void hg_buf_drop(struct hg_buf *b, size_t n); /* removes n bytes from the front */
 
 static inline struct hg_slice hg_buf_slice(const struct hg_buf *b)
 {

@@ -1,7 +1,7 @@
 /*
- * The one table of errors (err.def): number, whose fault, WebSocket close code, wire code, whether to try again, text.
- * Functions that can fail return int: >= 0 is good, < 0 is -HG_E_x. Numbers are append-only.
- * docs/CODES.md is printed from the same rows (headgate --print=codes).
+ * The one table of errors (err.def): number, whose fault, WebSocket close code, wire code, whether
+ * to try again, text. Functions that can fail return int: >= 0 is good, < 0 is -HG_E_x. Numbers are
+ * append-only. docs/CODES.md is printed from the same rows (headgate --print=codes).
  */
 #ifndef HG_COMMON_BASE_ERR_H
 #define HG_COMMON_BASE_ERR_H
@@ -20,11 +20,11 @@ enum hg_err {
 };
 
 struct hg_err_row {
-    const char *name;  /* "FRAME_UNMASKED" */
+    const char *name; /* "FRAME_UNMASKED" */
     enum hg_fault fault;
-    int close_code;    /* RFC 6455 7.4 code to close with; 0 = the connection stays */
-    const char *wire;  /* the "code" of an error frame, or the close reason */
-    bool retry;        /* trying again later may help */
+    int close_code;   /* RFC 6455 7.4 code to close with; 0 = the connection stays */
+    const char *wire; /* the "code" of an error frame, or the close reason */
+    bool retry;       /* trying again later may help */
     const char *text;
 };
 

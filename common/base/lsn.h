@@ -1,6 +1,6 @@
 /*
- * struct hg_lsn: a position in the change log of the database, wrapped so that it can't be mixed up with a count
- * or a Kafka offset. 0 means "none". Order is unsigned.
+ * struct hg_lsn: a position in the change log of the database, wrapped so that it can't be mixed up
+ * with a count or a Kafka offset. 0 means "none". Order is unsigned.
  */
 #ifndef HG_COMMON_BASE_LSN_H
 #define HG_COMMON_BASE_LSN_H

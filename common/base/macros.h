@@ -2,7 +2,8 @@
  * Small macros everyone uses. No state, no system call.
  *
  * HG_MUST_CHECK   the result says whether it worked; dropping it is a compile error
- * HG_BUG_ON(c)    a promise of our own code is broken: print and abort (the master starts the worker again)
+ * HG_BUG_ON(c)    a promise of our own code is broken: print and abort (the master starts the
+ * worker again)
  */
 #ifndef HG_COMMON_BASE_MACROS_H
 #define HG_COMMON_BASE_MACROS_H

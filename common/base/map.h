@@ -1,7 +1,7 @@
 /*
- * A hash map from byte strings to intrusive nodes. The map owns its bucket array only; nodes and keys belong to the
- * caller and must outlive their stay. Keys are hashed with SipHash under a per-process random key (peers choose keys).
- * Never logs; aborts when the bucket array can't grow.
+ * A hash map from byte strings to intrusive nodes. The map owns its bucket array only; nodes and
+ * keys belong to the caller and must outlive their stay. Keys are hashed with SipHash under a
+ * per-process random key (peers choose keys). Never logs; aborts when the bucket array can't grow.
  *
  *   struct room { struct hg_map_node node; ... char key[]; };
  *   r->node.key = hg_slice_of(r->key, n); hg_map_put(&m, &r->node);
@@ -39,7 +39,8 @@ struct hg_map_iter {
 };
 struct hg_map_node *hg_map_next(const struct hg_map *m, struct hg_map_iter *it);
 
-/* The hash the map uses. hg_hash_fixed has a fixed key: equal in all processes of all hosts (interest tables). */
+/* The hash the map uses. hg_hash_fixed has a fixed key: equal in all processes of all hosts
+ * (interest tables). */
 uint64_t hg_hash(struct hg_slice s);
 uint64_t hg_hash_fixed(struct hg_slice s);
 void hg_hash_seed(const unsigned char key[16]); /* once at start, before any map is used */

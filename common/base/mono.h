@@ -1,6 +1,6 @@
 /*
- * struct hg_mono: a moment on the monotonic clock in microseconds, so that it can't be mixed up with a duration
- * or the wall clock. Nobody below common/sys reads a clock: "now" is an argument.
+ * struct hg_mono: a moment on the monotonic clock in microseconds, so that it can't be mixed up
+ * with a duration or the wall clock. Nobody below common/sys reads a clock: "now" is an argument.
  */
 #ifndef HG_COMMON_BASE_MONO_H
 #define HG_COMMON_BASE_MONO_H
@@ -12,7 +12,7 @@ struct hg_mono {
     int64_t us;
 };
 
-#define HG_MS 1000LL    /* microseconds */
+#define HG_MS 1000LL /* microseconds */
 #define HG_S 1000000LL
 
 static inline struct hg_mono hg_mono_add(struct hg_mono t, int64_t us)

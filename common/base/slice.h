@@ -1,6 +1,7 @@
 /*
  * A borrowed run of bytes: pointer and length, not NUL-terminated, owned by somebody else.
- * Whoever hands one out says how long it lives. {NULL, 0} is the absent slice; {"", 0} is an empty one.
+ * Whoever hands one out says how long it lives. {NULL, 0} is the absent slice; {"", 0} is an empty
+ * one.
  */
 #ifndef HG_COMMON_BASE_SLICE_H
 #define HG_COMMON_BASE_SLICE_H

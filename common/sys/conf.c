@@ -86,7 +86,8 @@ static void set_origin(struct hg_load *ld, const struct hg_opt *o, const char *o
     *p = hg_strdup(origin);
 }
 
-void hg_load_set(struct hg_load *ld, const struct hg_opt *o, struct hg_slice text, const char *origin)
+void hg_load_set(struct hg_load *ld, const struct hg_opt *o, struct hg_slice text,
+                 const char *origin)
 {
     const char *why;
 

@@ -1,5 +1,6 @@
 /*
- * struct hg_conf as it is really allocated: with the place each value came from beside it. Private to conf*.c.
+ * struct hg_conf as it is really allocated: with the place each value came from beside it. Private
+ * to conf*.c.
  */
 #ifndef HG_COMMON_SYS_CONF_ORIGIN_H
 #define HG_COMMON_SYS_CONF_ORIGIN_H

@@ -43,7 +43,7 @@ enum hg_doing { /* hg_seat.doing */
 #define HG_DOING(name, text) HG_DOING_##name,
 #include "common/sys/doing.def"
 #undef HG_DOING
-    HG_DOING_COUNT
+                HG_DOING_COUNT
 };
 const char *hg_doing_name(uint32_t doing); /* "waiting for events" */
 
@@ -80,7 +80,7 @@ struct hg_seat {
     _Atomic int32_t pid;
     _Atomic uint32_t generation; /* counts the workers that have sat here */
     _Atomic uint64_t heartbeat;  /* bumped each turn */
-    _Atomic uint32_t doing; /* enum hg_doing: what the loop is at, for the hang log */
+    _Atomic uint32_t doing;      /* enum hg_doing: what the loop is at, for the hang log */
     _Atomic uint32_t ready; /* bit 0: accepts; bit 1: Kafka up; bit 2: share positions known; bit 3:
                                backplane up; see HG_READY_* */
     _Atomic uint32_t poison_part; /* part + 1 of the record being handled, 0 = none; written before

@@ -1,10 +1,12 @@
 /*
- * Messages between the master and one worker, over a SOCK_SEQPACKET pair made before fork: one packet is one message, type
- * first. Grown from ipc.def. Never blocks, never logs. High rates go through shared memory, not through here.
+ * Messages between the master and one worker, over a SOCK_SEQPACKET pair made before fork: one
+ * packet is one message, type first. Grown from ipc.def. Never blocks, never logs. High rates go
+ * through shared memory, not through here.
  *
- *   hg_ipc_pair(fd);                                                 fd[0] stays with the master, fd[1] goes to the worker
- *   hg_ipc_send(fd, HG_IPC_DRAIN, &(struct hg_ipc_drain){...}, sizeof(struct hg_ipc_drain), HG_SLICE_NONE);
- *   while ((rc = hg_ipc_recv(fd, HG_IPC_TO_WORKER, &m)) > 0) use m.type, m.drain, m.tail
+ *   hg_ipc_pair(fd);                                                 fd[0] stays with the master,
+ * fd[1] goes to the worker hg_ipc_send(fd, HG_IPC_DRAIN, &(struct hg_ipc_drain){...}, sizeof(struct
+ * hg_ipc_drain), HG_SLICE_NONE); while ((rc = hg_ipc_recv(fd, HG_IPC_TO_WORKER, &m)) > 0) use
+ * m.type, m.drain, m.tail
  *
  * 1. What recv hands out has a known type, is meant for this side and has the size of its row.
  * 2. A peer's end shows as -HG_E_PEER_GONE: a worker that sees it ends, its master is gone.
@@ -20,8 +22,9 @@ struct hg_ipc_empty {
     uint32_t unused; /* 0 */
 };
 struct hg_ipc_drain {
-    int64_t deadline_us;  /* from now: connections left then are closed at once */
-    uint32_t has_successor; /* 1: another worker takes the slot's partitions (reload); 0: the whole host stops */
+    int64_t deadline_us;    /* from now: connections left then are closed at once */
+    uint32_t has_successor; /* 1: another worker takes the slot's partitions (reload); 0: the whole
+                               host stops */
     uint32_t unused;
 };
 struct hg_ipc_level {
@@ -52,7 +55,8 @@ struct hg_ipc_msg {
 };
 
 int hg_ipc_pair(int fds[2]) HG_MUST_CHECK; /* non-blocking, close-on-exec; -HG_E_SYS */
-/* 0; -HG_E_AGAIN: the peer does not read; -HG_E_TOO_BIG; -HG_E_PEER_GONE; -HG_E_SYS. A size that is not the row's is a bug. */
+/* 0; -HG_E_AGAIN: the peer does not read; -HG_E_TOO_BIG; -HG_E_PEER_GONE; -HG_E_SYS. A size that is
+ * not the row's is a bug. */
 int hg_ipc_send(int fd, enum hg_ipc_type type, const void *payload, size_t n,
                 struct hg_slice tail) HG_MUST_CHECK;
 /* 1: m is filled; 0: nothing waits; -HG_E_PEER_GONE; -HG_E_SYS; -HG_E_BUG: malformed (dropped). */

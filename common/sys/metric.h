@@ -1,10 +1,11 @@
 /*
- * Counters and gauges of one seat, in shared memory: single writer (the seat's worker), everyone reads. Grown from
- * metric.def. Each error of err.def has a counter too (errors[]). When a worker dies the master adds its counters to the
- * "retired" row and drops its gauges, so that sums never fall.
+ * Counters and gauges of one seat, in shared memory: single writer (the seat's worker), everyone
+ * reads. Grown from metric.def. Each error of err.def has a counter too (errors[]). When a worker
+ * dies the master adds its counters to the "retired" row and drops its gauges, so that sums never
+ * fall.
  *
- *   HG_INC(m, accepted); HG_ADD(m, bytes_in, n); HG_SET(m, connections, n); HG_OBSERVE(m, rpc, us); HG_ERR_INC(m, -HG_E_X);
- *   with struct hg_metrics *m of the own seat.
+ *   HG_INC(m, accepted); HG_ADD(m, bytes_in, n); HG_SET(m, connections, n); HG_OBSERVE(m, rpc, us);
+ * HG_ERR_INC(m, -HG_E_X); with struct hg_metrics *m of the own seat.
  */
 #ifndef HG_COMMON_SYS_METRIC_H
 #define HG_COMMON_SYS_METRIC_H
@@ -39,7 +40,9 @@ struct hg_metrics {
 
 /* Plain relaxed load and store: one writer. */
 #define HG_ADD(m, name, k)                                                                         \
-    atomic_store_explicit(&(m)->name, atomic_load_explicit(&(m)->name, memory_order_relaxed) + (uint64_t)(k), memory_order_relaxed)
+    atomic_store_explicit(&(m)->name,                                                              \
+                          atomic_load_explicit(&(m)->name, memory_order_relaxed) + (uint64_t)(k),  \
+                          memory_order_relaxed)
 #define HG_INC(m, name) HG_ADD(m, name, 1)
 #define HG_SUB(m, name, k) HG_ADD(m, name, -(uint64_t)(k))
 #define HG_DEC(m, name) HG_SUB(m, name, 1)
@@ -57,8 +60,9 @@ struct hg_metrics_row {
     const char *worker;
     const struct hg_metrics *m;
 };
-/* Prometheus text (0.0.4). Each metric is one figure for the host, as its kind in metric.def says; those of kind _EACH are printed
- * per worker too, under a name of their own (headgate_worker_*), so that sum() over either counts nothing twice. */
+/* Prometheus text (0.0.4). Each metric is one figure for the host, as its kind in metric.def says;
+ * those of kind _EACH are printed per worker too, under a name of their own (headgate_worker_*), so
+ * that sum() over either counts nothing twice. */
 void hg_metrics_print(const struct hg_metrics_row *rows, size_t nrows, struct hg_buf *out);
 void hg_metrics_docs(struct hg_buf *out); /* docs/METRICS.md */
 

@@ -1,5 +1,6 @@
-/* Connections over real loopback sockets in a real loop: order, caps, closing, ends, deadlines, fairness. The protocol above is
- * a toy: a line "open" upgrades, "size N" is answered with N bytes, "end" with a last answer; a text message "echo N" with N bytes. */
+/* Connections over real loopback sockets in a real loop: order, caps, closing, ends, deadlines,
+ * fairness. The protocol above is a toy: a line "open" upgrades, "size N" is answered with N bytes,
+ * "end" with a last answer; a text message "echo N" with N bytes. */
 #include "tests/support/hgtest.h"
 
 #include <errno.h>
@@ -129,14 +130,20 @@ static int setup(void **state)
 
     t->loop = hg_loop_new();
     t->m = hg_calloc(1, sizeof *t->m);
-    t->conf = (struct hg_conf){.handshake_timeout = 2 * HG_S, .idle_timeout = 60 * HG_S, .ping_interval = 60 * HG_S, .max_message = 1 << 20,
-                               .out_hard = 256 * 1024, .out_stall = 60 * HG_S, .out_grace = 60 * HG_S};
+    t->conf = (struct hg_conf){.handshake_timeout = 2 * HG_S,
+                               .idle_timeout = 60 * HG_S,
+                               .ping_interval = 60 * HG_S,
+                               .max_message = 1 << 20,
+                               .out_hard = 256 * 1024,
+                               .out_stall = 60 * HG_S,
+                               .out_grace = 60 * HG_S};
     t->streams.gated = true;
     t->cs = (struct hg_conns){.loop = t->loop, .frames = &t->frames, .conf = &t->conf, .m = t->m};
     hg_conns_init(&t->cs, &ev);
     t->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     assert_true(t->listener >= 0);
-    assert_int_equal(setsockopt(t->listener, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0); /* inherited: fills soon */
+    assert_int_equal(setsockopt(t->listener, SOL_SOCKET, SO_SNDBUF, &size, sizeof size),
+                     0); /* inherited: fills soon */
     assert_int_equal(bind(t->listener, (struct sockaddr *)&a, sizeof a), 0);
     assert_int_equal(listen(t->listener, 16), 0);
     for (int i = 0; i < CLIENTS; i++)
@@ -670,7 +677,8 @@ static void an_answered_request_gives_new_time(void **state)
     struct client *k = client(t, 0);
     uint32_t begun = t->cs.tick;
 
-    for (unsigned i = 1; i <= 4; i++) { /* every 1.25 s, above the 2 s of handshake_timeout in all */
+    for (unsigned i = 1; i <= 4;
+         i++) { /* every 1.25 s, above the 2 s of handshake_timeout in all */
         UNTIL(t, t->cs.tick - begun >= i * 5);
         say(t, k, "size 10\n");
         UNTIL(t, has_bytes(k, i * 10));
@@ -752,14 +760,17 @@ static void a_flood_does_not_starve_the_others(void **state)
 
     assert_int_equal(setsockopt(a->c->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
     assert_int_equal(setsockopt(a->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
-    for (int i = 0; i < 100; i++) { /* 1.6 MB wait in its socket, or as much as fits; no turn meanwhile */
+    for (int i = 0; i < 100;
+         i++) { /* 1.6 MB wait in its socket, or as much as fits; no turn meanwhile */
         unsigned char head[8] = {0x82, MASK | 126, sizeof big >> 8, sizeof big & 255};
 
-        if (send(a->fd, head, 8, MSG_MORE) != 8 || send(a->fd, big, sizeof big, 0) != (ssize_t)sizeof big)
+        if (send(a->fd, head, 8, MSG_MORE) != 8 ||
+            send(a->fd, big, sizeof big, 0) != (ssize_t)sizeof big)
             break;
     }
     text(t, b, "hi");
-    assert_int_equal(poll(&(struct pollfd){.fd = b->c->fd, .events = POLLIN}, 1, DEADLINE_S * 1000), 1);
+    assert_int_equal(poll(&(struct pollfd){.fd = b->c->fd, .events = POLLIN}, 1, DEADLINE_S * 1000),
+                     1);
     UNTIL(t, t->message_bytes % sizeof big == 2);
     assert_true(t->messages < 2 * (4 * 65536 / sizeof big) + 4); /* two turns' budgets at most */
 }

@@ -75,7 +75,8 @@ static void large_frames_have_a_chunk_of_their_own(void **state)
 {
     struct hg_frames fr = {0};
     struct hg_arena a = {0}, g = {.gated = true};
-    struct hg_span s = build(&fr, &a, 's', 10), big = build(&fr, &a, 'b', HG_FRAME_BIG), gated = build(&fr, &g, 'g', HG_FRAME_BIG);
+    struct hg_span s = build(&fr, &a, 's', 10), big = build(&fr, &a, 'b', HG_FRAME_BIG),
+                   gated = build(&fr, &g, 'g', HG_FRAME_BIG);
 
     (void)state;
     assert_ptr_not_equal(s.c, big.c);
@@ -114,8 +115,10 @@ static void ends_of_frames_are_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frames_lie_next_to_each_other),      cmocka_unit_test(a_quiet_room_stays_small),
-        cmocka_unit_test(what_is_held_is_not_written_over),   cmocka_unit_test(large_frames_have_a_chunk_of_their_own),
+        cmocka_unit_test(frames_lie_next_to_each_other),
+        cmocka_unit_test(a_quiet_room_stays_small),
+        cmocka_unit_test(what_is_held_is_not_written_over),
+        cmocka_unit_test(large_frames_have_a_chunk_of_their_own),
         cmocka_unit_test(ends_of_frames_are_found),
     };
     return cmocka_run_group_tests_name("frame", tests, NULL, NULL);

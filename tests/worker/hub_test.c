@@ -1,4 +1,5 @@
-/* Rooms: membership, limits, exclusion, tenants, interest, and members that go while a message is under way. */
+/* Rooms: membership, limits, exclusion, tenants, interest, and members that go while a message is
+ * under way. */
 #include "tests/support/hgtest.h"
 
 #include <fcntl.h>
@@ -45,7 +46,11 @@ static int setup(void **state)
     assert_int_equal(hg_host_new(&spec, &t->host, &why), 0);
     t->loop = hg_loop_new();
     t->m = hg_calloc(1, sizeof *t->m);
-    t->conf = (struct hg_conf){.max_message = 1 << 20, .out_hard = 32768, .out_stall = 60 * HG_S, .out_grace = 60 * HG_S, .interest_linger = 0,
+    t->conf = (struct hg_conf){.max_message = 1 << 20,
+                               .out_hard = 32768,
+                               .out_stall = 60 * HG_S,
+                               .out_grace = 60 * HG_S,
+                               .interest_linger = 0,
                                .handshake_timeout = 10 * HG_S};
     t->cs = (struct hg_conns){.loop = t->loop, .frames = &t->frames, .conf = &t->conf, .m = t->m};
     hg_conns_init(&t->cs, &ev);
@@ -116,7 +121,9 @@ static void everybody_but_the_excluded_gets_it_once(void **state)
         assert_non_null(join(t, i, "r"));
     memcpy(ids[0], t->c[3]->s.id, 16);
     memcpy(ids[1], t->c[7]->s.id, 16);
-    assert_int_equal(hg_hub_send(&t->hub, find(t, "r"), HG_WS_OP_TEXT, HG_SLICE_LIT("hello"), ids, 2), MEMBERS - 2);
+    assert_int_equal(
+        hg_hub_send(&t->hub, find(t, "r"), HG_WS_OP_TEXT, HG_SLICE_LIT("hello"), ids, 2),
+        MEMBERS - 2);
     hg_loop_turn(t->loop, 0);
     for (int i = 0; i < MEMBERS; i++)
         assert_int_equal(got(t, i), i == 3 || i == 7 ? 0 : 7);
@@ -127,7 +134,8 @@ static void joining_twice_is_joining_once(void **state)
     struct world *t = *state;
 
     assert_ptr_equal(join(t, 0, "r"), join(t, 0, "r"));
-    assert_int_equal(hg_hub_send(&t->hub, find(t, "r"), HG_WS_OP_TEXT, HG_SLICE_LIT("x"), NULL, 0), 1);
+    assert_int_equal(hg_hub_send(&t->hub, find(t, "r"), HG_WS_OP_TEXT, HG_SLICE_LIT("x"), NULL, 0),
+                     1);
     assert_true(hg_hub_leave(&t->hub, t->c[0], find(t, "r")));
     assert_null(find(t, "r"));
     assert_false(hg_hub_leave(&t->hub, t->c[0], NULL));
@@ -155,13 +163,15 @@ static void tenants_and_kinds_never_meet(void **state)
     join(t, 0, "r");
     hg_hub_join(&t->hub, t->c[1], HG_ROUTE_ROOM, OTHER, r, 3);
     hg_hub_join(&t->hub, t->c[2], HG_ROUTE_PATH, DEMO, r, 3);
-    assert_int_equal(hg_hub_send(&t->hub, find(t, "r"), HG_WS_OP_TEXT, HG_SLICE_LIT("x"), NULL, 0), 1);
+    assert_int_equal(hg_hub_send(&t->hub, find(t, "r"), HG_WS_OP_TEXT, HG_SLICE_LIT("x"), NULL, 0),
+                     1);
     hg_loop_turn(t->loop, 0);
     assert_int_equal(got(t, 0), 3);
     assert_int_equal(got(t, 1) + got(t, 2), 0);
 }
 
-/* Every third member reads nothing and is closed by a message of the flood; the others get each message once. */
+/* Every third member reads nothing and is closed by a message of the flood; the others get each
+ * message once. */
 static void members_that_go_under_way(void **state)
 {
     struct world *t = *state;
@@ -179,7 +189,8 @@ static void members_that_go_under_way(void **state)
             if (i % 3)
                 all[i] += got(t, i);
     }
-    assert_int_equal(find(t, "r")->n, MEMBERS - (MEMBERS + 2) / 3); /* all of them by the same message */
+    assert_int_equal(find(t, "r")->n,
+                     MEMBERS - (MEMBERS + 2) / 3); /* all of them by the same message */
     hg_loop_turn(t->loop, 0);
     for (int i = 0; i < MEMBERS; i++) {
         if (i % 3 == 0)

@@ -1,5 +1,6 @@
-/* Records on their way through one worker's ingest into its ring and to a sibling, without Kafka: what may be handed on, what
- * becomes a stub, what is skipped; and broadcasts that wait for room in the ring. */
+/* Records on their way through one worker's ingest into its ring and to a sibling, without Kafka:
+ * what may be handed on, what becomes a stub, what is skipped; and broadcasts that wait for room in
+ * the ring. */
 #include "tests/support/hgtest.h"
 
 #include "proto/route.h"
@@ -7,7 +8,12 @@
 #include "worker/queries.h"
 #include "worker/relay.h"
 
-enum { RING = 256 * 1024, DIFFS = 0, ROWS = HG_TOPIC_PARTS, KEY_MAX = HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 2 };
+enum {
+    RING = 256 * 1024,
+    DIFFS = 0,
+    ROWS = HG_TOPIC_PARTS,
+    KEY_MAX = HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 2
+};
 
 struct world {
     struct hg_host *host;
@@ -22,8 +28,12 @@ static void wire(struct world *t, uint32_t seat)
     static const struct hg_conn_events no_events;
     struct hg_worker *w = &t->w[seat];
 
-    t->boot[seat] = (struct hg_worker_boot){.host = t->host, .conf = &t->conf, .seat = seat, .slot = seat};
-    *w = (struct hg_worker){.boot = &t->boot[seat], .host = t->host, .conf = &t->conf, .seat = &t->host->seats[seat],
+    t->boot[seat] =
+        (struct hg_worker_boot){.host = t->host, .conf = &t->conf, .seat = seat, .slot = seat};
+    *w = (struct hg_worker){.boot = &t->boot[seat],
+                            .host = t->host,
+                            .conf = &t->conf,
+                            .seat = &t->host->seats[seat],
                             .m = &t->host->seats[seat].metrics};
     atomic_store(&w->seat->state, HG_SEAT_SERVING);
     w->loop = hg_loop_new();
@@ -31,7 +41,12 @@ static void wire(struct world *t, uint32_t seat)
     hg_conns_init(&w->conns, &no_events);
     hg_interests_init(&w->interests, w->host, seat);
     w->hub = (struct hg_hub){.conns = &w->conns, .interests = &w->interests};
-    w->streams = (struct hg_streams){.loop = w->loop, .frames = &w->frames, .conf = w->conf, .m = w->m, .ops = &hg_queries_ops, .ctx = w};
+    w->streams = (struct hg_streams){.loop = w->loop,
+                                     .frames = &w->frames,
+                                     .conf = w->conf,
+                                     .m = w->m,
+                                     .ops = &hg_queries_ops,
+                                     .ctx = w};
     hg_streams_init(&w->streams);
     hg_ingest_init(w);
     hg_relay_init(w);
@@ -40,12 +55,18 @@ static void wire(struct world *t, uint32_t seat)
 static int setup(void **state)
 {
     struct world *t = hg_calloc(1, sizeof *t);
-    struct hg_host_spec spec = {.nslots = 2, .ring_size = RING, .topics = "diffs:diff:offset,rows:row:offset"};
+    struct hg_host_spec spec = {
+        .nslots = 2, .ring_size = RING, .topics = "diffs:diff:offset,rows:row:offset"};
     const char *why;
 
     assert_int_equal(hg_host_new(&spec, &t->host, &why), 0);
-    t->conf = (struct hg_conf){.max_record = RING / 8, .ring_wait = 50 * HG_MS, .max_message = 1 << 20, .out_hard = 1 << 20,
-                               .default_tenant = (char *)(uintptr_t)"demo", .backplane = (char *)(uintptr_t)"", .interest_linger = 0};
+    t->conf = (struct hg_conf){.max_record = RING / 8,
+                               .ring_wait = 50 * HG_MS,
+                               .max_message = 1 << 20,
+                               .out_hard = 1 << 20,
+                               .default_tenant = (char *)(uintptr_t) "demo",
+                               .backplane = (char *)(uintptr_t) "",
+                               .interest_linger = 0};
     wire(t, 0);
     wire(t, 1);
     for (uint32_t i = 0; i < t->host->nslots; i++)
@@ -79,7 +100,10 @@ static int teardown(void **state)
 static void record(struct world *t, uint32_t part, size_t kn, const char *text, size_t n)
 {
     char *key = hg_malloc(kn + 1), *value = hg_malloc(n + 1);
-    struct hg_kafka_record r = {.topic = part / HG_TOPIC_PARTS, .part = part, .offset = t->offset++, .key = hg_slice_of(key, kn)};
+    struct hg_kafka_record r = {.topic = part / HG_TOPIC_PARTS,
+                                .part = part,
+                                .offset = t->offset++,
+                                .key = hg_slice_of(key, kn)};
 
     memset(key, 'k', kn);
     memset(value, 'v', n);
@@ -176,7 +200,8 @@ static void poison_with_a_long_key_is_skipped(void **state)
     assert_int_equal(walked(t), 0);
 }
 
-/* A sibling that was lapped over "this partition begins anew" still takes the records of the new log. */
+/* A sibling that was lapped over "this partition begins anew" still takes the records of the new
+ * log. */
 static void a_log_made_anew_is_seen_through_a_hole(void **state)
 {
     struct world *t = *state;
@@ -189,7 +214,8 @@ static void a_log_made_anew_is_seen_through_a_hole(void **state)
         record(t, DIFFS, 10, NULL, 10);
     hg_ingest_on_position_lost(&t->w[0], DIFFS, 0);
     for (int i = 0; i < 100; i++)
-        holes += hg_ring_append(&t->w[0].in.writer, &rec, HG_SLICE_LIT("k"), hg_slice_of(body, sizeof body), true);
+        holes += hg_ring_append(&t->w[0].in.writer, &rec, HG_SLICE_LIT("k"),
+                                hg_slice_of(body, sizeof body), true);
     assert_true(holes > 0);
     hg_ring_flush_wakes(&t->w[0].in.writer);
     hg_ingest_walk(&t->w[1]);
@@ -205,7 +231,8 @@ static void a_log_made_anew_is_seen_through_a_hole(void **state)
 static int publish(struct world *t, size_t n)
 {
     char *text = hg_malloc(n + 1);
-    struct hg_envelope e = {.kind = HG_ENVELOPE_ROOM, .room = HG_SLICE_LIT("r"), .tenant = HG_SLICE_LIT("demo")};
+    struct hg_envelope e = {
+        .kind = HG_ENVELOPE_ROOM, .room = HG_SLICE_LIT("r"), .tenant = HG_SLICE_LIT("demo")};
     int rc;
 
     memset(text, 'x', n);
@@ -218,7 +245,8 @@ static int publish(struct world *t, size_t n)
 /* The sibling wants the room and reads nothing: the ring is full of what is meant for it. */
 static void fill(struct world *t)
 {
-    hg_interest_hold(&t->w[1].interests, hg_route_hub_hash(HG_ROUTE_ROOM, HG_SLICE_LIT("demo"), HG_SLICE_LIT("r")));
+    hg_interest_hold(&t->w[1].interests,
+                     hg_route_hub_hash(HG_ROUTE_ROOM, HG_SLICE_LIT("demo"), HG_SLICE_LIT("r")));
     for (int i = 0; i < 1000 && !t->w[0].relay.first; i++)
         assert_int_equal(publish(t, 1000), 0);
     assert_non_null(t->w[0].relay.first);

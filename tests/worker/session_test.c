@@ -45,7 +45,9 @@ static void what_is_no_uuid_is_refused(void **state)
 static void equal_text_is_one_atom(void **state)
 {
     char text[] = "tenant";
-    const struct hg_atom *a = hg_atom_get(hg_slice_of(text, 6)), *b = hg_atom_get(HG_SLICE_LIT("tenant")), *none = hg_atom_get(HG_SLICE_NONE);
+    const struct hg_atom *a = hg_atom_get(hg_slice_of(text, 6)),
+                         *b = hg_atom_get(HG_SLICE_LIT("tenant")),
+                         *none = hg_atom_get(HG_SLICE_NONE);
 
     (void)state;
     assert_ptr_equal(a, b);

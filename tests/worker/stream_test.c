@@ -1,4 +1,5 @@
-/* The order table, the fence, flights, resets and caps of streams, with everything around them replaced by a script. */
+/* The order table, the fence, flights, resets and caps of streams, with everything around them
+ * replaced by a script. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,12 +79,13 @@ static void op_fly(void *ctx, struct hg_flight *fl)
     t->flight = fl;
     t->flights++;
 }
-static struct hg_span op_snapshot(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence, const char *reason)
+static struct hg_span op_snapshot(void *ctx, const struct hg_flight *fl, const void *reply,
+                                  struct hg_lsn fence, const char *reason)
 {
     struct world *t = ctx;
     char text[128];
-    int n = snprintf(text, sizeof text, "snapshot %s @%llu%s%s", (const char *)reply, (unsigned long long)fence.v, reason ? " " : "",
-                     reason ? reason : "");
+    int n = snprintf(text, sizeof text, "snapshot %s @%llu%s%s", (const char *)reply,
+                     (unsigned long long)fence.v, reason ? " " : "", reason ? reason : "");
     struct hg_slice part = hg_slice_of(text, (size_t)n);
 
     (void)fl;
@@ -140,9 +142,17 @@ static int setup(void **state)
     t->loop = hg_loop_new();
     t->m = hg_calloc(1, sizeof *t->m);
     t->ready = true;
-    t->conf = (struct hg_conf){.interest_linger = 0, .attach_timeout = 30 * HG_MS, .held_records = 8, .held_bytes = 1 << 20, .history_records = 4,
-                               .history_bytes = 1 << 20, .history_budget = 1 << 20, .out_soft = 1000, .out_frames = 3};
-    t->ss = (struct hg_streams){.loop = t->loop, .frames = &t->frames, .conf = &t->conf, .m = t->m, .ops = &ops, .ctx = t};
+    t->conf = (struct hg_conf){.interest_linger = 0,
+                               .attach_timeout = 30 * HG_MS,
+                               .held_records = 8,
+                               .held_bytes = 1 << 20,
+                               .history_records = 4,
+                               .history_bytes = 1 << 20,
+                               .history_budget = 1 << 20,
+                               .out_soft = 1000,
+                               .out_frames = 3};
+    t->ss = (struct hg_streams){
+        .loop = t->loop, .frames = &t->frames, .conf = &t->conf, .m = t->m, .ops = &ops, .ctx = t};
     hg_streams_init(&t->ss);
     *state = t;
     return 0;
@@ -290,7 +300,8 @@ static void reply_that_stays_below_fails(void **state)
         turn_until_flight(t);
     }
     land(t, 9);
-    expect(t, 0, "ack\nerror SNAPSHOT_FAILED the snapshot stays behind the changes already known\n");
+    expect(t, 0,
+           "ack\nerror SNAPSHOT_FAILED the snapshot stays behind the changes already known\n");
     assert_null(t->c[0].subs.first);
 }
 
@@ -303,7 +314,8 @@ static void second_subscriber_joins_the_flight(void **state)
     subscribe_with(t, 1, (struct hg_sub_spec){.resume = hg_lsn(50)});
     land(t, 0);
     expect(t, 0, "ack\nsnapshot rows @0\none\n");
-    expect(t, 1, "ack\nsnapshot rows @0\none\n"); /* its flight was asked for before it came: resume can't raise the fence */
+    expect(t, 1, "ack\nsnapshot rows @0\none\n"); /* its flight was asked for before it came: resume
+                                                     can't raise the fence */
     assert_int_equal(t->flights, 1);
 }
 
@@ -440,7 +452,8 @@ static void failed_snapshot_removes_the_subscription(void **state)
     struct world *t = *state;
 
     subscribe(t, 0);
-    land_full(t, (struct hg_landing){.err = -HG_E_RPC_REPLY, .text = HG_SLICE_LIT("no such table")});
+    land_full(t,
+              (struct hg_landing){.err = -HG_E_RPC_REPLY, .text = HG_SLICE_LIT("no such table")});
     diff(t, 1, "one");
     expect(t, 0, "ack\nerror SNAPSHOT_FAILED no such table\n");
     assert_null(t->c[0].subs.first);
@@ -451,9 +464,11 @@ static void timeout_flies_once_more(void **state)
     struct world *t = *state;
 
     subscribe(t, 0);
-    land_full(t, (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
+    land_full(t,
+              (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
     turn_until_flight(t);
-    land_full(t, (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
+    land_full(t,
+              (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
     expect(t, 0, "ack\nerror SNAPSHOT_FAILED rpc timeout\n");
 }
 
@@ -595,8 +610,8 @@ static void tagged_and_raw_share_a_stream(void **state)
     expect(t, 0, "v\n");
     p = (const unsigned char *)t->c[1].got.p;
     assert_int_equal(t->c[1].got.n, HG_OP_TAG_SIZE + 2);
-    assert_int_equal(p[0], 1);                               /* version */
-    assert_int_equal(p[14] << 8 | p[15], 0x0102);            /* LSN, big-endian, at 8 */
+    assert_int_equal(p[0], 1);                    /* version */
+    assert_int_equal(p[14] << 8 | p[15], 0x0102); /* LSN, big-endian, at 8 */
     assert_int_equal(p[HG_OP_TAG_SIZE], 'v');
 }
 
@@ -626,7 +641,8 @@ static void client_closed_by_the_walk_of_its_subscribe(void **state)
 {
     struct world *t = *state;
 
-    t->on_walk = walk_closes_first_client; /* a broadcast met in the rings fills it over its hard cap */
+    t->on_walk =
+        walk_closes_first_client; /* a broadcast met in the rings fills it over its hard cap */
     subscribe(t, 0);
     expect(t, 0, "");
     assert_null(t->c[0].subs.first);
@@ -724,7 +740,8 @@ static void failed_calls_do_not_count_for_the_next(void **state)
     }
     hg_buf_reset(&t->c[0].got);
     subscribe(t, 0);
-    land_full(t, (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
+    land_full(t,
+              (struct hg_landing){.err = -HG_E_RPC_TIMEOUT, .text = HG_SLICE_LIT("rpc timeout")});
     turn_until_flight(t); /* its own second chance */
     land(t, 0);
     expect(t, 0, "ack\nsnapshot rows @0\n");
@@ -785,8 +802,8 @@ static int first_above(const uint64_t *lsns, int n, uint64_t fence)
     return i;
 }
 
-/* Random records and subscriptions against a model: each subscription gets the log's records above its fence, each once, none
- * left out. */
+/* Random records and subscriptions against a model: each subscription gets the log's records above
+ * its fence, each once, none left out. */
 static void random_schedules_keep_the_promise(void **state)
 {
     static uint64_t lsns[ROUNDS]; /* of all records, in order */
@@ -836,7 +853,8 @@ static void random_schedules_keep_the_promise(void **state)
         int next = -1, seq; /* next: number of the record that must come next */
 
         hg_buf_addc(&t->c[i].got, 0);
-        for (line = strtok_r(t->c[i].got.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        for (line = strtok_r(t->c[i].got.p, "\n", &save); line;
+             line = strtok_r(NULL, "\n", &save)) {
             if (sscanf(line, "snapshot rows @%llu", &fence) == 1)
                 next = first_above(lsns, n, fence);
             else if (sscanf(line, "%llu.%d", &at, &seq) == 2) {
