@@ -1,7 +1,8 @@
 /*
- * struct hg_worker: the parts of one worker process and how they are wired. Only worker.c makes and ends it; the files of
- * this folder that glue parts together (ingest, relay, dispatch, web, queries) get it as their context. The parts themselves
- * (conn, hub, stream, rpc, kafka, bus, frame, log, interest) do not know it.
+ * struct hg_worker: the parts of one worker process and how they are wired. Only worker.c makes and
+ * ends it; the files of this folder that glue parts together (ingest, relay, dispatch, web,
+ * queries) get it as their context. The parts themselves (conn, hub, stream, rpc, kafka, bus,
+ * frame, log, interest) do not know it.
  */
 #ifndef HG_WORKER_CORE_H
 #define HG_WORKER_CORE_H
@@ -15,13 +16,13 @@
 #include "worker/stream.h"
 #include "worker/worker.h"
 
-struct hg_ingest { /* see ingest.h */
-    int64_t *next;             /* per part: first offset not handled yet */
-    uint64_t *resets;          /* per part: hg_part.resets when its log was last seen to begin anew */
-    struct hg_lsn watermark;   /* largest LSN walked or consumed here */
+struct hg_ingest {           /* see ingest.h */
+    int64_t *next;           /* per part: first offset not handled yet */
+    uint64_t *resets;        /* per part: hg_part.resets when its log was last seen to begin anew */
+    struct hg_lsn watermark; /* largest LSN walked or consumed here */
     struct hg_ring_walker walker;
     struct hg_ring_writer writer;
-    bool walking, waiting;     /* waiting: Kafka is held back for a slow sibling */
+    bool walking, waiting; /* waiting: Kafka is held back for a slow sibling */
     struct hg_mono wait_since;
     struct hg_timer wait_timer, second;
     struct hg_defer go_on, walk_more;
@@ -38,11 +39,11 @@ struct hg_pending { /* broadcasts that wait for room in the ring, see relay.c */
 };
 
 struct hg_relay {
-    struct hg_bus *bus;        /* NULL without a backplane */
+    struct hg_bus *bus; /* NULL without a backplane */
     struct hg_pending *first, **end;
     uint64_t pending_bytes;
     struct hg_timer retry;
-    struct hg_buf text;        /* the envelope being published */
+    struct hg_buf text; /* the envelope being published */
 };
 
 struct hg_typed {              /* see typed.c */
@@ -77,11 +78,11 @@ struct hg_worker {
     struct hg_timer accept_pause, drain_timer, title_timer;
     struct hg_mono drain_until;
     bool draining, stopping;
-    uint32_t drain_at;         /* iterator over the connections */
+    uint32_t drain_at; /* iterator over the connections */
     int drain_err;
-    struct hg_buf text;        /* for frames being written; reset by its user */
-    uint32_t titled;           /* connections in the process title */
-    char host_name[256];       /* host_id, or the machine's name */
+    struct hg_buf text;  /* for frames being written; reset by its user */
+    uint32_t titled;     /* connections in the process title */
+    char host_name[256]; /* host_id, or the machine's name */
 };
 
 static inline void hg_doing_set(struct hg_worker *w, enum hg_doing d)

@@ -15,7 +15,8 @@ static const hg_op_handler handlers[HG_OP_COUNT] = {
 #undef HG_OP_END
 };
 
-void hg_dispatch_error(struct hg_worker *w, struct hg_conn *c, int err, struct hg_slice hash_id, struct hg_slice detail)
+void hg_dispatch_error(struct hg_worker *w, struct hg_conn *c, int err, struct hg_slice hash_id,
+                       struct hg_slice detail)
 {
     HG_ERR_INC(w->m, err);
     hg_buf_reset(&w->text);
@@ -32,13 +33,15 @@ static void bad_json(struct hg_worker *w, struct hg_conn *c)
     }
     HG_ERR_INC(w->m, HG_E_BAD_JSON);
     hg_buf_reset(&w->text);
-    hg_op_put_typed(&w->text, "error", HG_SLICE_LIT("{\"message\":\"Invalid JSON message\"}"), hg_wall_ms());
+    hg_op_put_typed(&w->text, "error", HG_SLICE_LIT("{\"message\":\"Invalid JSON message\"}"),
+                    hg_wall_ms());
     hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
 }
 
 static void echo(struct hg_worker *w, struct hg_conn *c, bool binary, struct hg_slice data)
 {
-    struct hg_span s = hg_frame_build(&w->frames, &w->conns.arena, binary ? HG_WS_OP_BINARY : HG_WS_OP_TEXT, &data, 1);
+    struct hg_span s = hg_frame_build(&w->frames, &w->conns.arena,
+                                      binary ? HG_WS_OP_BINARY : HG_WS_OP_TEXT, &data, 1);
 
     hg_conn_send(&w->conns, c, s);
     hg_span_unref(&w->frames, &s);

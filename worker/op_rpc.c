@@ -11,7 +11,8 @@ struct pending { /* whose call it is; the client may be gone when the answer com
     char bytes[];
 };
 
-static void reply_error(struct hg_worker *w, struct hg_conn *c, struct hg_slice method, struct hg_slice correlation_id, struct hg_slice text)
+static void reply_error(struct hg_worker *w, struct hg_conn *c, struct hg_slice method,
+                        struct hg_slice correlation_id, struct hg_slice text)
 {
     hg_buf_reset(&w->text);
     hg_op_put_rpc_error(&w->text, method, correlation_id, text);
@@ -65,7 +66,8 @@ static struct hg_json_val either(struct hg_json_val v, const char *a, const char
 {
     struct hg_json_val x = hg_json_get(v, a);
 
-    return hg_json_type(x) == HG_JSON_ABSENT || hg_json_type(x) == HG_JSON_NULL ? hg_json_get(v, b) : x;
+    return hg_json_type(x) == HG_JSON_ABSENT || hg_json_type(x) == HG_JSON_NULL ? hg_json_get(v, b)
+                                                                                : x;
 }
 
 /* A string's content or a number's text, as the sources stringify ids. */
@@ -153,7 +155,8 @@ static const char *refusal(struct hg_worker *w, const struct hg_conn *c, const s
     return NULL;
 }
 
-static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc *o, struct hg_json_val payload)
+static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc *o,
+                 struct hg_json_val payload)
 {
     struct hg_buf request = {0}, text = {0};
     struct hg_rpc_call *rc = hg_rpc_new(&w->rpcs, on_done, w, NULL, 0);
@@ -189,7 +192,8 @@ void hg_op_do_rpc(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op
         return;
     }
     if (o->payload.p && hg_json_parse(o->payload, NULL, &payload) < 0)
-        reply_error(w, c, o->method, o->correlation_id, HG_SLICE_LIT("payload: nested too deep or too large"));
+        reply_error(w, c, o->method, o->correlation_id,
+                    HG_SLICE_LIT("payload: nested too deep or too large"));
     else
         call(w, c, o, hg_json_root(&payload));
     hg_json_fini(&payload);

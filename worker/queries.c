@@ -45,7 +45,8 @@ static void on_rows(void *ctx, void *arg, uint64_t arg2, const struct hg_rpc_res
     struct hg_landing l = {.err = r->err, .text = r->text, .s = r->snapshot_lsn, .reply = r->reply};
 
     (void)arg2;
-    if (r->err == 0 && r->reply->kind != HG_SQLRPC_ROWS && r->reply->kind != HG_SQLRPC_ROWS_CURSOR) {
+    if (r->err == 0 && r->reply->kind != HG_SQLRPC_ROWS &&
+        r->reply->kind != HG_SQLRPC_ROWS_CURSOR) {
         l.err = -HG_E_RPC_REPLY;
         l.text = HG_SLICE_LIT("the reply holds no rows");
     }
@@ -65,11 +66,13 @@ static void fly(void *ctx, struct hg_flight *fl)
     hg_buf_fini(&request);
 }
 
-static struct hg_span snapshot(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence, const char *reason)
+static struct hg_span snapshot(void *ctx, const struct hg_flight *fl, const void *reply,
+                               struct hg_lsn fence, const char *reason)
 {
     struct hg_worker *w = ctx;
     struct hg_buf cursor = {0}, text = {0};
-    struct hg_op_snapshot head = {.hash_id = hg_stream_hash_id(fl->st), .lsn = fence, .reason = hg_slice_str(reason)};
+    struct hg_op_snapshot head = {
+        .hash_id = hg_stream_hash_id(fl->st), .lsn = fence, .reason = hg_slice_str(reason)};
     struct hg_span s = {0};
     struct hg_slice part;
 
@@ -91,7 +94,8 @@ static void ack(void *ctx, struct hg_sub *sub)
     struct hg_worker *w = ctx;
 
     hg_buf_reset(&w->text);
-    hg_op_put_ack(&w->text, hg_stream_hash_id(sub->st), sub->enc == HG_DIFF_TAGGED ? sub->st->id : 0, HG_SLICE_NONE);
+    hg_op_put_ack(&w->text, hg_stream_hash_id(sub->st),
+                  sub->enc == HG_DIFF_TAGGED ? sub->st->id : 0, HG_SLICE_NONE);
     hg_conn_send_text(&w->conns, sub->c, hg_buf_slice(&w->text));
 }
 
@@ -99,10 +103,13 @@ static void failed(void *ctx, struct hg_sub *sub, int err, struct hg_slice text)
 {
     struct hg_worker *w = ctx;
     const struct hg_err_row *row = hg_err_row(err);
-    struct hg_slice hash_id = sub->whole_session && err == -HG_E_OVERFLOW ? HG_SLICE_NONE : hg_stream_hash_id(sub->st);
+    struct hg_slice hash_id =
+        sub->whole_session && err == -HG_E_OVERFLOW ? HG_SLICE_NONE : hg_stream_hash_id(sub->st);
 
     hg_buf_reset(&w->text);
-    hg_op_put_error_text(&w->text, row->wire, text.p ? text : hg_slice_str(hg_op_error_message(err)), hash_id, HG_SLICE_NONE);
+    hg_op_put_error_text(&w->text, row->wire,
+                         text.p ? text : hg_slice_str(hg_op_error_message(err)), hash_id,
+                         HG_SLICE_NONE);
     hg_conn_send_text(&w->conns, sub->c, hg_buf_slice(&w->text));
 }
 
@@ -112,7 +119,8 @@ static bool can_take(void *ctx, const struct hg_conn *c)
     return hg_conn_can_take(c);
 }
 
-/* Snapshots are not under out_hard; this is their cap (a client whose kernel buffer takes more always gets its own). */
+/* Snapshots are not under out_hard; this is their cap (a client whose kernel buffer takes more
+ * always gets its own). */
 static bool can_take_snapshot(void *ctx, const struct hg_conn *c, uint32_t bytes)
 {
     const struct hg_worker *w = ctx;
@@ -158,9 +166,10 @@ static bool is_strict(const struct hg_worker *w, const struct hg_conn *c)
     return w->conf->query_mode == HG_QUERY_STRICT;
 }
 
-/* The parsed query, and its bytes for the control topic. A lenient profile goes on without a query that it cannot read. */
-static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o, struct hg_query **q, struct hg_buf *control,
-                      char why[HG_QUERY_WHY_MAX])
+/* The parsed query, and its bytes for the control topic. A lenient profile goes on without a query
+ * that it cannot read. */
+static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o,
+                      struct hg_query **q, struct hg_buf *control, char why[HG_QUERY_WHY_MAX])
 {
     bool strict = is_strict(w, c);
     struct hg_buf fb = {0};
@@ -187,7 +196,8 @@ static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op
     return rc;
 }
 
-static bool names_ok(struct hg_worker *w, struct hg_conn *c, struct hg_slice table, struct hg_slice hash_id)
+static bool names_ok(struct hg_worker *w, struct hg_conn *c, struct hg_slice table,
+                     struct hg_slice hash_id)
 {
     const char *why;
     struct hg_buf detail = {0};
@@ -217,7 +227,8 @@ static void publish_control(struct hg_worker *w, struct hg_slice key, struct hg_
         hg_log_limited(HG_LOG_WARN, NULL, "control.not_sent", "key=\"%.*s\"", HG_SLICE_ARG(key));
 }
 
-static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o, struct hg_query *q, struct hg_slice control)
+static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o,
+                     struct hg_query *q, struct hg_slice control)
 {
     const struct hg_dialect *d = hg_dialect(c->s.dialect);
     struct hg_buf key = {0};
@@ -237,9 +248,11 @@ static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_
 
     hg_route_put_key(&key, spec.tenant, o->table, o->hash_id);
     spec.key = hg_buf_slice(&key);
-    if (c->s.subs.n >= (uint64_t)w->conf->max_subscriptions && !hg_sub_find(&w->streams, &c->s.subs, spec.key)) {
+    if (c->s.subs.n >= (uint64_t)w->conf->max_subscriptions &&
+        !hg_sub_find(&w->streams, &c->s.subs, spec.key)) {
         hg_query_free(q);
-        hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, o->hash_id, HG_SLICE_LIT("max_subscriptions reached"));
+        hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, o->hash_id,
+                          HG_SLICE_LIT("max_subscriptions reached"));
     } else {
         publish_control(w, spec.key, control);
         hg_sub_open(&w->streams, &spec);
@@ -268,7 +281,8 @@ void hg_op_do_unsubscribe(struct hg_worker *w, struct hg_conn *c, const struct h
     struct hg_buf key = {0};
     struct hg_sub *sub;
 
-    hg_route_put_key(&key, hg_atom_text(c->s.tenant), op->unsubscribe.table, op->unsubscribe.hash_id);
+    hg_route_put_key(&key, hg_atom_text(c->s.tenant), op->unsubscribe.table,
+                     op->unsubscribe.hash_id);
     sub = hg_sub_find(&w->streams, &c->s.subs, hg_buf_slice(&key));
     if (sub)
         hg_sub_close(&w->streams, sub);

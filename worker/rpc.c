@@ -35,7 +35,8 @@ static void link_call(struct hg_rpcs *rp, struct hg_rpc_call *call)
     *(call->next ? &call->next->prev : &rp->last) = call;
 }
 
-struct hg_rpc_call *hg_rpc_new(struct hg_rpcs *rp, hg_rpc_fn fn, void *ctx, void *arg, uint64_t arg2)
+struct hg_rpc_call *hg_rpc_new(struct hg_rpcs *rp, hg_rpc_fn fn, void *ctx, void *arg,
+                               uint64_t arg2)
 {
     struct hg_rpc_call *call = hg_calloc(1, sizeof *call);
     unsigned char id[16];
@@ -56,7 +57,8 @@ void hg_rpc_drop(struct hg_rpc_call *call)
 
 void hg_rpc_send(struct hg_rpcs *rp, struct hg_rpc_call *call, struct hg_slice request)
 {
-    struct hg_kafka_msg m = {.topic = rp->conf->sql_rpc_request_topic, .key = call->node.key, .value = request};
+    struct hg_kafka_msg m = {
+        .topic = rp->conf->sql_rpc_request_topic, .key = call->node.key, .value = request};
 
     call->sent = hg_loop_now(rp->loop);
     call->err = hg_kafka_produce(rp->kafka, &m);
@@ -113,7 +115,8 @@ static struct hg_lsn snapshot_lsn(const struct hg_kafka_record *r)
     return lsn;
 }
 
-static void answer(struct hg_rpcs *rp, struct hg_rpc_call *call, const struct hg_sqlrpc_reply *reply, struct hg_lsn s)
+static void answer(struct hg_rpcs *rp, struct hg_rpc_call *call,
+                   const struct hg_sqlrpc_reply *reply, struct hg_lsn s)
 {
     struct hg_rpc_result r = {.reply = reply, .snapshot_lsn = s};
     size_t bytes;

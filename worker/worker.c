@@ -21,9 +21,9 @@
 #include "worker/web.h"
 
 enum {
-    ACCEPT_BUDGET = 64,      /* per turn */
-    ACCEPT_PAUSE_MS = 100,   /* after running out of descriptors: a spinning accept helps nobody */
-    SPARE_FDS = 128,         /* for Kafka, Redis, logs */
+    ACCEPT_BUDGET = 64,    /* per turn */
+    ACCEPT_PAUSE_MS = 100, /* after running out of descriptors: a spinning accept helps nobody */
+    SPARE_FDS = 128,       /* for Kafka, Redis, logs */
     DRAIN_TICK_MS = 10,
     DRAIN_PER_SECOND = 2000, /* paced: their clients come back somewhere (lessons 8) */
     TITLE_MS = 1000,
@@ -45,14 +45,16 @@ static void on_accept_pause(void *arg, struct hg_mono now);
 /* Above the limit: a word before the door is shut, so that a balancer knows. */
 static void admit(struct hg_worker *w, int client, const struct hg_addr *peer)
 {
-    static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: "
+                               "1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     int rc = hg_conn_accept(&w->conns, client, peer);
 
     if (rc == 0) {
         HG_INC(w->m, accepted);
         return;
     }
-    if (rc == -HG_E_CONN_LIMIT && send(client, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (rc == -HG_E_CONN_LIMIT &&
+        send(client, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         HG_INC(w->m, accept_errors);
     close(client);
 }
@@ -70,9 +72,11 @@ static void on_listen(void *arg, int fd, unsigned events)
             return;
         if (client < 0) {
             HG_INC(w->m, accept_errors);
-            hg_log_limited(HG_LOG_ERROR, NULL, "accept.failed", "err=%s errno=%d", hg_err_row(client)->name, errno);
+            hg_log_limited(HG_LOG_ERROR, NULL, "accept.failed", "err=%s errno=%d",
+                           hg_err_row(client)->name, errno);
             hg_watch_set(w->loop, &w->listen, 0);
-            hg_timer_start(hg_loop_timers(w->loop), &w->accept_pause, hg_mono_add(hg_loop_now(w->loop), ACCEPT_PAUSE_MS * HG_MS),
+            hg_timer_start(hg_loop_timers(w->loop), &w->accept_pause,
+                           hg_mono_add(hg_loop_now(w->loop), ACCEPT_PAUSE_MS * HG_MS),
                            on_accept_pause, w);
             return;
         }
@@ -93,7 +97,9 @@ static void stop_accepting(struct hg_worker *w)
 {
     set_ready(w, HG_READY_ACCEPT, false);
     hg_timer_stop(hg_loop_timers(w->loop), &w->accept_pause);
-    hg_watch_stop(w->loop, &w->listen); /* the socket stays open: the master's successor accepts what waits in it */
+    hg_watch_stop(
+        w->loop,
+        &w->listen); /* the socket stays open: the master's successor accepts what waits in it */
 }
 
 /* ---- connections' events ---- */
@@ -182,14 +188,16 @@ static void on_drain_tick(void *arg, struct hg_mono now)
     }
     close_next(w, HG_MAX(DRAIN_PER_SECOND * DRAIN_TICK_MS / 1000, w->conns.count / 500));
     finish_if_empty(w);
-    hg_timer_start(hg_loop_timers(w->loop), &w->drain_timer, hg_mono_add(now, DRAIN_TICK_MS * HG_MS), on_drain_tick, w);
+    hg_timer_start(hg_loop_timers(w->loop), &w->drain_timer,
+                   hg_mono_add(now, DRAIN_TICK_MS * HG_MS), on_drain_tick, w);
 }
 
 static void drain(struct hg_worker *w, int err, int64_t within_us)
 {
     struct hg_mono now = hg_loop_now(w->loop);
 
-    hg_log(HG_LOG_INFO, NULL, "worker.drain", "connections=%u within_ms=%lld", w->conns.open, (long long)(within_us / HG_MS));
+    hg_log(HG_LOG_INFO, NULL, "worker.drain", "connections=%u within_ms=%lld", w->conns.open,
+           (long long)(within_us / HG_MS));
     if (!w->draining)
         stop_accepting(w);
     w->draining = true;
@@ -208,7 +216,8 @@ static void stop_now(struct hg_worker *w)
     w->drain_err = -HG_E_GOING_AWAY;
     w->drain_at = 0;
     close_next(w, UINT32_MAX);
-    w->drain_until = hg_mono_add(hg_loop_now(w->loop), 500 * HG_MS); /* for the close frames to leave */
+    w->drain_until =
+        hg_mono_add(hg_loop_now(w->loop), 500 * HG_MS); /* for the close frames to leave */
     on_drain_tick(w, hg_loop_now(w->loop));
 }
 
@@ -218,7 +227,8 @@ static void limit_connections(struct hg_conf *conf)
 {
     struct rlimit lim;
 
-    if (conf->max_connections == 0 && getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur > 2 * SPARE_FDS)
+    if (conf->max_connections == 0 && getrlimit(RLIMIT_NOFILE, &lim) == 0 &&
+        lim.rlim_cur > 2 * SPARE_FDS)
         conf->max_connections = (int64_t)(lim.rlim_cur - SPARE_FDS);
 }
 
@@ -296,8 +306,10 @@ static void on_title(void *arg, struct hg_mono now)
         setproctitle("worker %u (%u conns)", w->boot->slot, w->conns.open);
     }
     hg_log_tick();
-    hg_kafka_pause(w->kafka, w->conf->slow_socket_pause_threshold > 0 && w->conns.nslow > (uint64_t)w->conf->slow_socket_pause_threshold);
-    hg_timer_start(hg_loop_timers(w->loop), &w->title_timer, hg_mono_add(now, TITLE_MS * HG_MS), on_title, w);
+    hg_kafka_pause(w->kafka, w->conf->slow_socket_pause_threshold > 0 &&
+                                 w->conns.nslow > (uint64_t)w->conf->slow_socket_pause_threshold);
+    hg_timer_start(hg_loop_timers(w->loop), &w->title_timer, hg_mono_add(now, TITLE_MS * HG_MS),
+                   on_title, w);
 }
 
 /* ---- start ---- */
@@ -310,7 +322,12 @@ static void wire(struct hg_worker *w)
     hg_conns_init(&w->conns, &ev);
     hg_interests_init(&w->interests, w->host, w->boot->seat);
     w->hub = (struct hg_hub){.conns = &w->conns, .interests = &w->interests};
-    w->streams = (struct hg_streams){.loop = w->loop, .frames = &w->frames, .conf = w->conf, .m = w->m, .ops = &hg_queries_ops, .ctx = w};
+    w->streams = (struct hg_streams){.loop = w->loop,
+                                     .frames = &w->frames,
+                                     .conf = w->conf,
+                                     .m = w->m,
+                                     .ops = &hg_queries_ops,
+                                     .ctx = w};
     hg_streams_init(&w->streams);
     hg_ingest_init(w);
 }
@@ -324,7 +341,8 @@ static void connect_kafka(struct hg_worker *w)
         .seat = w->boot->seat,
         .metrics = w->m,
         .nworkers = w->host->nslots,
-        .ev = {hg_ingest_on_record, hg_ingest_on_position, hg_ingest_on_position_lost, on_reply, on_report, on_kafka_state, w},
+        .ev = {hg_ingest_on_record, hg_ingest_on_position, hg_ingest_on_position_lost, on_reply,
+               on_report, on_kafka_state, w},
     };
 
     w->kafka = hg_kafka_new(&spec);
