@@ -39,7 +39,7 @@ mount --bind /dev "$t/root/dev"
 cp "$2" "$t/root/tmp/headgate.deb"
 cp "$3" "$(dirname "$3")/common.sh" "$t/root/tmp/"
 ip link set lo up 2>/dev/null || true
-exec chroot "$t/root" env -u XDG_RUNTIME_DIR CI="${CI:-}" bash /tmp/package.sh inside /tmp/headgate.deb
+exec chroot "$t/root" env -u XDG_RUNTIME_DIR -u TMPDIR CI="${CI:-}" bash /tmp/package.sh inside /tmp/headgate.deb
 END
     exit 0
 fi
