@@ -89,9 +89,18 @@ static void find_begun_anew(struct hg_worker *w)
             begin_anew(w, (struct hg_pos){part, 0});
 }
 
-static void note_lsn(struct hg_worker *w, struct hg_lsn lsn)
+/* Offsets of different partitions are not comparable: as versions they order one stream, but a
+ * watermark made of them would drop what a slower partition brings. So they fence nothing; what a
+ * snapshot holds may come again. */
+static bool fences(const struct hg_worker *w, uint32_t part)
 {
-    w->in.watermark = hg_lsn_max(w->in.watermark, lsn);
+    return !w->host->topics[part / HG_TOPIC_PARTS].version_is_offset;
+}
+
+static void note_lsn(struct hg_worker *w, uint32_t part, struct hg_lsn lsn)
+{
+    if (fences(w, part))
+        w->in.watermark = hg_lsn_max(w->in.watermark, lsn);
 }
 
 /* ---- the siblings' rings ---- */
@@ -114,7 +123,7 @@ static bool ring_want(void *ctx, uint32_t seat, const struct hg_rec *head)
     }
     if (!is_new(w, pos))
         return false;
-    note_lsn(w, hg_lsn(head->lsn));
+    note_lsn(w, head->part, hg_lsn(head->lsn));
     return hg_interest_is_held(&w->interests, head->hash);
 }
 
@@ -248,7 +257,7 @@ static void store_lsn(struct hg_worker *w, uint32_t part, struct hg_lsn lsn)
 {
     struct hg_part *p = &w->host->parts[part];
 
-    if (lsn.v > atomic_load(&p->lsn))
+    if (fences(w, part) && lsn.v > atomic_load(&p->lsn))
         atomic_store(&p->lsn, lsn.v);
 }
 
@@ -360,7 +369,7 @@ static bool hand_on(struct hg_worker *w, const struct hg_kafka_record *r, struct
         done = relay(w, &head, key, body);
     }
     if (done) {
-        note_lsn(w, lsn);
+        note_lsn(w, r->part, lsn);
         store_lsn(w, r->part, lsn);
         if (is_new(w, a.pos) && kind != HG_REC_PAD)
             arrive(w, &a);
@@ -381,7 +390,7 @@ bool hg_ingest_on_record(void *ctx, const struct hg_kafka_record *r)
     poison_mark(w, r);
     lsn = lsn_of(w, r);
     if (r->is_last_at_start) {
-        note_lsn(w, lsn);
+        note_lsn(w, r->part, lsn);
         store_lsn(w, r->part, lsn);
     } else {
         done = hand_on(w, r, lsn);
