@@ -151,9 +151,9 @@ static rd_kafka_resp_err_t create_by_asking(struct kmeta *m)
         return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
     }
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, m->k->reply_name, NULL);
-    const struct rd_kafka_metadata *md;
+    const struct rd_kafka_metadata *md = NULL;
     err = rkt ? rd_kafka_metadata(rk, 0, rkt, &md, CALL_MS) : rd_kafka_last_error();
-    if (!err)
+    if (md)
         rd_kafka_metadata_destroy(md);
     if (rkt)
         rd_kafka_topic_destroy(rkt);
@@ -242,7 +242,9 @@ static int64_t pause_after(struct kmeta *m, bool answered, bool all, int64_t int
         m->missing = 0;
     if (!answered || all)
         return answered ? interval_ms : HG_MIN(AGAIN_MS, interval_ms);
-    return HG_MIN((int64_t)AGAIN_MS << HG_MIN(m->missing++, 8u), interval_ms);
+    int64_t pause_ms = (int64_t)AGAIN_MS << HG_MIN(m->missing, 8u);
+    m->missing++;
+    return HG_MIN(pause_ms, interval_ms);
 }
 
 /* One look at everything; returns the pause until the next. */

@@ -44,9 +44,11 @@ static int decode(struct parse *p, struct hg_slice s, char *out, size_t cap)
         const char *place = s.p + i;
         int c = (unsigned char)*place;
         if (c == '%') {
-            if (s.n - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0)
+            int hi = s.n - i < 3 ? -1 : hex(s.p[i + 1]);
+            int lo = hi < 0 ? -1 : hex(s.p[i + 2]);
+            if (lo < 0)
                 return fail(p, place, "% without two hex digits");
-            c = hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]);
+            c = hi * 16 + lo;
             i += 2;
         }
         if (c == 0)

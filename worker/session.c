@@ -1,6 +1,5 @@
 #include "worker/session.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <bsd/stdlib.h>
 #include "common/base/macros.h"
@@ -29,9 +28,10 @@ void hg_session_id_text(const unsigned char id[16], char out[37])
 
 static int nibble(char c)
 {
-    const char *at = memchr(hex, tolower((unsigned char)c), 16);
-
-    return at ? (int)(at - hex) : -1;
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20; /* ASCII lower case */
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool hg_session_id_parse(struct hg_slice text, unsigned char id[16])

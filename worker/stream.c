@@ -167,7 +167,7 @@ static void stream_free(struct hg_streams *ss, struct hg_stream *st)
 
     hg_timer_stop(hg_loop_timers(ss->loop), &st->linger);
     while (st->flights)
-        flight_free(ss, st->flights);
+        flight_free(ss, st->flights); /* NOLINT(clang-analyzer-unix.Malloc): it takes it off */
     if (st->attached)
         ss->ops->interest(ss->ctx, st->hash, false);
     hg_log_fini(&st->log, ss->frames);

@@ -197,6 +197,8 @@ static bool same_secret(struct hg_slice given, struct hg_slice secret)
 {
     unsigned diff = given.n != secret.n;
 
+    if (secret.n == 0)
+        return false;
     for (size_t i = 0; i < given.n; i++)
         diff |= (unsigned char)given.p[i] ^ (unsigned char)secret.p[i % secret.n];
     return diff == 0;
