@@ -109,14 +109,14 @@ test('envelopes of others are delivered once and never published again; ours are
   const [a, , c] = s.perWorker.map((list) => list[0]);
   await Promise.all([join(a, 'r'), join(c, 'r')]);
   const foreign = (fields) => s.pub.publish('tina4:ws', JSON.stringify({ src: '00112233445566ff', kind: 'room', exclude: null, room: 'r', path: null, ...fields }));
+  const bytes = [];
+  a.rawBinary = (data) => bytes.push(data.toString());
+  c.rawBinary = (data) => bytes.push(data.toString());
   s.envelopes.length = 0;
   for (const bad of ['', 'no json', '[]', '5', '{}', '{"src":"x"}', '{"src":"x","kind":"room","room":"r","text":5}']) await s.pub.publish('tina4:ws', bad);
   await foreign({ room: null, text: '{"b":"nobody"}' });
   await foreign({ text: '{"b":"foreign"}' });
   await foreign({ b64: Buffer.from('bytes').toString('base64') });
-  const bytes = [];
-  a.rawBinary = (data) => bytes.push(data.toString());
-  c.rawBinary = (data) => bytes.push(data.toString());
   await waitFor(() => [a, c].every((x) => s.broadcasts(x).includes('foreign')) && bytes.length >= 2, { what: 'the envelopes of others' });
   await Promise.all([a, c].map((x) => x.ping()));
   assert.deepEqual(s.broadcasts(a), ['foreign']);
