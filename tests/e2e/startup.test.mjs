@@ -5,6 +5,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
 import { confText, headgate, startHeadgate } from '../support/headgate.mjs';
@@ -117,9 +118,10 @@ test('two on one port: the second says so and ends, the first serves on', { time
 });
 
 test('a port another program holds is said, too', { timeout: 30000 }, async (t) => {
-  const port = await freePort();
-  const server = net.createServer().listen(port, '127.0.0.1');
+  const server = net.createServer().listen(0, '127.0.0.1');
   t.after(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address();
   const r = await headgate(['--listen', '127.0.0.1', '--port', String(port), '--admin-listen', '', '--control-socket', path.join(tempDir('x'), 'ctl')], { ms: 10000 });
   assert.ok(r.code > 0);
   assert.match(r.stderr, /in use/i);
