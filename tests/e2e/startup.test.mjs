@@ -9,7 +9,6 @@ import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
 import { confText, headgate, startHeadgate } from '../support/headgate.mjs';
-import { freePort } from '../support/ports.mjs';
 import { tempDir } from '../support/proc.mjs';
 
 /** Value and whole line of an option in --print=effective. */
