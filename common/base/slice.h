@@ -31,7 +31,7 @@ static inline struct hg_slice hg_slice_str(const char *s)
 
 static inline bool hg_slice_eq(struct hg_slice a, struct hg_slice b)
 {
-    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+    return a.n == b.n && (a.n == 0 || (a.p && b.p && memcmp(a.p, b.p, a.n) == 0));
 }
 
 static inline bool hg_slice_is(struct hg_slice a, const char *s)
