@@ -31,6 +31,18 @@ for (const [name, options] of [['a listed proxy', { trusted_proxies: '127.0.0.0/
   });
 }
 
+// A path with profile v3, because the bearer subprotocol alone makes a v1 client, and v1 is not told who anybody is.
+for (const [options, user] of [[{}, 'anonymous'], [{ auth: 'trust' }, 'alice']]) {
+  test(`an unverified bearer token makes the user ${user} with ${JSON.stringify(options)}`, { timeout: 60000 }, async (t) => {
+    const s = await stage(t, { sql: false, options: { workers: 1, profile_paths: '/live=v3', ...options } });
+    const c = s.keep(await Client.open(new URL('/live', s.hg.url).href, { protocols: ['json', 'bearer.alice'] }));
+    assert.equal(c.ws.protocol, 'json', 'a token is never echoed');
+    c.send({ type: 'broadcast', data: 1 });
+    assert.equal((await c.message({ type: 'broadcast_message' })).data.from, user);
+    if (!options.auth) assert.doesNotMatch(s.hg.logText(), /alice/, 'tokens stay out of the log');
+  });
+}
+
 test('a tenant name that would make two keys one is refused', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { sql: false, options: { workers: 1, trusted_proxies: '127.0.0.1' } });
   for (const tenant of ['a_b', 'a|b']) {
