@@ -33,6 +33,7 @@ function connecting(hg) {
   return {
     // What was accepted and not yet answered dies with its worker; only what began afterwards is promised.
     mark: () => { marked = performance.now(); },
+    done: () => attempts.filter((a) => a.at > marked && (a.error || a.ms)).length,
     stop: async () => {
       stopped = true;
       await loop;
@@ -95,6 +96,7 @@ async function verdict(t, s, victims, { longestMs }) {
   }, { what: 'a connection served by a successor' });
   await served.subscribe(s.list[0].table, s.list[0].hashId);
 
+  await waitFor(() => s.connecting.done() > 10, { what: 'more than 10 new connections' });
   const connections = await s.connecting.stop();
   await s.source.stop();
   await s.hg.ready();
