@@ -27,6 +27,23 @@ must_pass() {
     out=$(ROOT=$tree bash "$checks/$check.sh" 2>&1) || { echo "$check fails with $file: $text: $out"; bad=1; }
 }
 
+# compat WANTED [FILE TEXT]...: what the check of compatibility says of a tree of these files; WANTED "" means nothing at all.
+compat() {
+    local wanted=$1 out
+    shift
+    rm -rf "${tree:?}"/* && mkdir -p "$tree/docs" "$tree/tests/check" "$tree/tests/e2e"
+    while [ $# -gt 0 ]; do
+        printf '%s\n' "$2" >"$tree/$1"
+        shift 2
+    done
+    if out=$(ROOT=$tree bash "$checks/compatibility.sh" 2>&1); then
+        [ -z "$wanted" ] || { echo "compatibility passes, wanted: $wanted"; bad=1; }
+    elif [ -z "$wanted" ] || ! grep -qF "$wanted" <<<"$out"; then
+        echo "compatibility says: $out, wanted: $wanted"
+        bad=1
+    fi
+}
+
 must_fail layers common/base/x.c '#include "common/sys/loop.h"'
 must_fail layers common/sys/x.h '#  include "proto/op.h"'
 must_fail layers proto/x.c '#include "common/sys/log.h"'
@@ -57,6 +74,28 @@ must_fail docs_links x.md '[below](#nothing)'
 must_fail docs_links ARCHITECTURE.md 'proven by `e2e/nothing`' e2e/nothing
 must_pass docs_links x.md '# A title, `so`
 [above](#a-title-so), [elsewhere](https://example.com/y.md)'
+
+items=tests/check/compatibility.items pending=tests/check/compatibility.pending rows=docs/compatibility.md file=tests/e2e/a.test.mjs
+row='| `a.b` | v1 | works | `tests/e2e/a.test.mjs`: one and … |'
+# shellcheck disable=SC2016
+code='  test(`one and ${more}`, {}, () => {});'
+compat '' $items '# a list
+a.b  1' $rows "$row" $file "$code"
+compat '' $items 'a.b 1' $pending 'a.b'
+compat 'no row for a.b' $items 'a.b  1'
+compat 'a.b is no item' $items 'c 1' $pending 'c' $rows "$row" $file "$code"
+compat 'a.b has a row' $items 'a.b 1' $pending 'a.b' $rows "$row" $file "$code"
+compat 'c is no item' $items 'a.b 1' $pending 'c' $rows "$row" $file "$code"
+compat 'a.b is there twice' $items 'a.b 1
+a.b 1' $rows "$row" $file "$code"
+compat 'two rows for a.b' $items 'a.b 1' $rows "$row
+$row" $file "$code"
+compat 'no file tests/e2e/a.test.mjs' $items 'a.b 1' $rows "$row"
+compat 'has no test named: one and …' $items 'a.b 1' $rows "$row" $file "test('one', () => {});"
+compat 'no test in: nothing' $items 'a.b 1' $rows '| `a.b` | v1 | works | nothing |' $file "$code"
+compat '3 cells' $items 'a.b 1' $rows '| `a.b` | works | `tests/e2e/a.test.mjs`: one and … |' $file "$code"
+compat 'has the number in its title' $items 'B-1 15' $rows '| `B-1` | v1 | gone | `tests/e2e/a.test.mjs`: B-10: x |' $file "test('B-10: x', f);"
+compat '' $items 'B-1 15' $rows '| `B-1` | v1 | gone | `tests/e2e/a.test.mjs`: it'"'"'s B-1 |' $file "test('it\\'s B-1', f);"
 
 # An object that reads the clock.
 rm -rf "${tree:?}"/*
