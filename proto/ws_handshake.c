@@ -3,9 +3,9 @@
  */
 #include "proto/ws_handshake.h"
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <string.h>
 #include "common/base/err.h"
+#include "proto/sha1.h"
 
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 1.3 */
 #define BEARER "bearer."
@@ -66,10 +66,10 @@ static int check_key(const struct hg_http_req *req, struct hg_slice *key, const 
 static int make_accept(struct hg_slice key, char out[29], const char **why)
 {
     char text[KEY_LEN + sizeof GUID];
-    unsigned char sha[SHA_DIGEST_LENGTH];
+    unsigned char sha[HG_SHA1_SIZE];
     memcpy(text, key.p, KEY_LEN);
     memcpy(text + KEY_LEN, GUID, sizeof GUID);
-    if (!EVP_Digest(text, sizeof text - 1, sha, NULL, EVP_sha1(), NULL))
+    if (hg_sha1(hg_slice_of(text, sizeof text - 1), sha) < 0)
         return refuse(HG_E_SYS, "the crypto library has no SHA-1", why);
     EVP_EncodeBlock((unsigned char *)out, sha, sizeof sha);
     return 0;

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "proto/sha1.h"
 
 #define BACKOFF_FIRST (50 * HG_MS)
 #define BACKOFF_MOST (5 * HG_S)
@@ -71,6 +72,10 @@ struct call { /* a command without a reply yet */
     size_t bytes;
     hg_redis_reply_fn fn;
     void *ctx;
+    struct hg_redis_script *script; /* of an EVALSHA; NULL: nothing to send again */
+    int argc;
+    char nkeys[12];
+    struct hg_slice argv[]; /* of an EVALSHA, its bytes behind it */
 };
 
 static void begin(void *arg, struct hg_mono now);
@@ -181,22 +186,47 @@ static void on_cleanup(void *arg)
 
 static struct hg_redis_reply plain(const redisReply *reply)
 {
-    struct hg_redis_reply out = {.is_error = reply->type == REDIS_REPLY_ERROR, .integer = 0};
-    if (reply->type == REDIS_REPLY_INTEGER)
+    struct hg_redis_reply out = {.kind = HG_REDIS_NIL, .own = reply};
+    switch (reply->type) {
+    case REDIS_REPLY_INTEGER:
+        out.kind = HG_REDIS_INTEGER;
         out.integer = reply->integer;
-    else if (reply->str)
+        break;
+    case REDIS_REPLY_ARRAY:
+        out.kind = HG_REDIS_ARRAY;
+        out.count = reply->elements;
+        break;
+    case REDIS_REPLY_NIL:
+        break;
+    default:
+        out.is_error = reply->type == REDIS_REPLY_ERROR;
+        out.kind = out.is_error ? HG_REDIS_ERROR : HG_REDIS_TEXT;
         out.text = hg_slice_of(reply->str, (size_t)reply->len);
+    }
     return out;
 }
+
+struct hg_redis_reply hg_redis_item(const struct hg_redis_reply *array, size_t i)
+{
+    const redisReply *reply = array->own;
+    if (array->kind != HG_REDIS_ARRAY || i >= array->count)
+        return (struct hg_redis_reply){.kind = HG_REDIS_NIL};
+    return plain(reply->element[i]);
+}
+
+static bool send_source(struct call *call);
 
 static void on_reply(redisAsyncContext *ac, void *reply, void *arg)
 {
     struct call *call = arg;
     struct hg_redis_reply out;
     (void)ac;
-    call->r->inflight -= call->bytes;
     if (reply)
         out = plain(reply);
+    if (reply && out.is_error && call->script && out.text.n >= 8 &&
+        memcmp(out.text.p, "NOSCRIPT", 8) == 0 && send_source(call))
+        return;
+    call->r->inflight -= call->bytes;
     if (call->fn)
         call->fn(call->ctx, reply ? &out : NULL);
     free(call);
@@ -210,20 +240,40 @@ static size_t cost_of(const struct hg_slice *argv, int argc)
     return n;
 }
 
-enum { ARGC_MAX = 8 };
+enum { ARGC_FEW = 16 };
 
 /* Hands the command to hiredis, which copies it. */
 static int send_command(struct hg_redis *r, redisCallbackFn *fn, void *arg,
                         const struct hg_slice *argv, int argc)
 {
-    const char *ptr[ARGC_MAX];
-    size_t len[ARGC_MAX];
-    HG_BUG_ON(argc > ARGC_MAX);
+    struct {
+        const char *ptr[ARGC_FEW];
+        size_t len[ARGC_FEW];
+    } few;
+    void *many =
+        argc > ARGC_FEW ? hg_malloc((size_t)argc * (sizeof *few.ptr + sizeof *few.len)) : NULL;
+    const char **ptr = many ? many : few.ptr;
+    size_t *len = many ? (size_t *)(void *)(ptr + argc) : few.len;
     for (int i = 0; i < argc; i++) {
         ptr[i] = argv[i].p;
         len[i] = argv[i].n;
     }
-    return redisAsyncCommandArgv(r->ac, fn, arg, argc, ptr, len) == REDIS_OK ? 0 : -HG_E_AGAIN;
+    int rc = redisAsyncCommandArgv(r->ac, fn, arg, argc, ptr, len);
+    free(many);
+    return rc == REDIS_OK ? 0 : -HG_E_AGAIN;
+}
+
+static int send_call(struct call *call, const struct hg_slice *argv, int argc)
+{
+    struct hg_redis *r = call->r;
+    call->bytes = cost_of(argv, argc);
+    int rc = send_command(r, on_reply, call, argv, argc);
+    if (rc < 0) {
+        free(call), call = NULL;
+        return rc;
+    }
+    r->inflight += call->bytes;
+    return 0;
 }
 
 int hg_redis_command(struct hg_redis *r, const struct hg_slice *argv, int argc,
@@ -233,14 +283,58 @@ int hg_redis_command(struct hg_redis *r, const struct hg_slice *argv, int argc,
     if (r->state != UP || !r->ac)
         return -HG_E_AGAIN;
     struct call *call = hg_malloc(sizeof *call);
-    *call = (struct call){.r = r, .bytes = cost_of(argv, argc), .fn = fn, .ctx = ctx};
-    int rc = send_command(r, on_reply, call, argv, argc);
-    if (rc < 0) {
-        free(call), call = NULL;
-        return rc;
+    *call = (struct call){.r = r, .fn = fn, .ctx = ctx};
+    return send_call(call, argv, argc);
+}
+
+/* ---- scripts ---- */
+
+/* A call that keeps its arguments, behind two places for EVALSHA and its SHA (or EVAL and the
+ * source). */
+static struct call *new_eval(int argc, const struct hg_slice *args, int nargs)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < nargs; i++)
+        bytes += args[i].n;
+    struct call *call = hg_calloc(1, sizeof *call + (size_t)argc * sizeof call->argv[0] + bytes);
+    char *at = (char *)(call->argv + argc);
+    call->argc = argc;
+    for (int i = 0; i < nargs; i++) {
+        if (args[i].n)
+            memcpy(at, args[i].p, args[i].n);
+        call->argv[argc - nargs + i] = hg_slice_of(at, args[i].n);
+        at += args[i].n;
     }
-    r->inflight += call->bytes;
-    return 0;
+    return call;
+}
+
+int hg_redis_eval(struct hg_redis *r, struct hg_redis_script *script, int nkeys,
+                  const struct hg_slice *argv, int argc, hg_redis_reply_fn fn, void *ctx)
+{
+    enum { BEFORE = 3 }; /* EVALSHA, SHA, number of keys */
+    HG_BUG_ON(r->channels);
+    if (r->state != UP || !r->ac)
+        return -HG_E_AGAIN;
+    bool by_sha = script->sha[0] || hg_sha1_hex(hg_slice_str(script->source), script->sha) == 0;
+    struct call *call = new_eval(BEFORE + argc, argv, argc);
+    call->r = r, call->fn = fn, call->ctx = ctx, call->script = by_sha ? script : NULL;
+    snprintf(call->nkeys, sizeof call->nkeys, "%d", nkeys);
+    call->argv[0] = by_sha ? HG_SLICE_LIT("EVALSHA") : HG_SLICE_LIT("EVAL");
+    call->argv[1] = hg_slice_str(by_sha ? script->sha : script->source);
+    call->argv[2] = hg_slice_str(call->nkeys);
+    return send_call(call, call->argv, call->argc);
+}
+
+/* The same once more, with the source. False: the link is on its way out. */
+static bool send_source(struct call *call)
+{
+    struct hg_redis *r = call->r;
+    if (r->state != UP || !r->ac)
+        return false;
+    call->argv[0] = HG_SLICE_LIT("EVAL");
+    call->argv[1] = hg_slice_str(call->script->source);
+    call->script = NULL; /* it is not sent a third time */
+    return send_command(r, on_reply, call, call->argv, call->argc) == 0;
 }
 
 /* ---- the watchdog ---- */

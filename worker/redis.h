@@ -3,11 +3,13 @@
  * watchdog; never gives up. Knows nothing of what the commands are for. Logs nothing: on_down says
  * why. Made after fork; loop thread only.
  *
- *   r = hg_redis_new(&spec);                        starts connecting; on_up when AUTH, SELECT and
- * PING were answered hg_redis_command(r, argv, 2, on_reply, ctx);    while up; on_reply comes once,
- * with NULL if the link is lost before hg_redis_subscribe(r, channels, n, on_sub, on_msg, ctx);  in
- * on_up: the link is then a subscriber's and takes no commands hg_redis_free(r); NULL is fine;
- * pending on_reply get NULL. Not from inside a callback of r
+ *   r = hg_redis_new(&spec);             connects; on_up when AUTH, SELECT and PING were answered
+ *   hg_redis_command(r, argv, 2, fn, ctx);        while up; fn comes once, with NULL if the link
+ *                                                 is lost before
+ *   hg_redis_eval(r, &script, nkeys, argv, n, fn, ctx);         the same for a Lua script
+ *   hg_redis_subscribe(r, channels, n, on_sub, on_msg, ctx);    in on_up: the link is then a
+ *                                                 subscriber's and takes no commands
+ *   hg_redis_free(r);            NULL is fine; pending fn get NULL. Not from inside a callback of r
  *
  * 1. A name is looked up beside the loop; addresses are tried in turn, IPv4 first.
  * 2. Whatever does not answer within answer_timeout (a connect, the hand-shake, a probe each
@@ -36,10 +38,21 @@ struct hg_redis_spec {
     void *ctx;
 };
 
-struct hg_redis_reply {
-    bool is_error;        /* text is the server's message */
-    int64_t integer;      /* of an integer reply */
-    struct hg_slice text; /* of a string or status reply; lives until the call returns */
+enum hg_redis_kind {
+    HG_REDIS_NIL,
+    HG_REDIS_ERROR,
+    HG_REDIS_INTEGER,
+    HG_REDIS_TEXT,
+    HG_REDIS_ARRAY
+};
+struct hg_redis_reply { /* lives, with all it names, until the call returns */
+    enum hg_redis_kind kind;
+    bool is_error;   /* kind ERROR: text is the server's message */
+    int64_t integer; /* of INTEGER */
+    struct hg_slice
+        text;        /* of TEXT (string or status) and ERROR; else {NULL}, so that nil is not "" */
+    size_t count;    /* elements of ARRAY */
+    const void *own; /* private to redis.c */
 };
 typedef void (*hg_redis_reply_fn)(void *ctx, const struct hg_redis_reply *reply);
 /* channel: its place in the list given to hg_redis_subscribe. */
@@ -53,6 +66,20 @@ bool hg_redis_is_up(const struct hg_redis *r);
 /* 0; -HG_E_AGAIN while down. argv is copied. fn may be NULL. */
 int hg_redis_command(struct hg_redis *r, const struct hg_slice *argv, int argc,
                      hg_redis_reply_fn fn, void *ctx) HG_MUST_CHECK;
+/* Element i < count of an ARRAY, which may be one itself; anything else gives NIL. */
+struct hg_redis_reply hg_redis_item(const struct hg_redis_reply *array, size_t i);
+
+/* A Lua script: source is set, the rest zeroed; one per program, not per link. */
+struct hg_redis_script {
+    const char *source;
+    char sha[41]; /* made when first needed */
+};
+/* Runs it by its SHA; a server that does not know it (restarted, SCRIPT FLUSH) is sent the source
+ * then, and fn hears of that answer only. argv: the keys, nkeys of them, and the arguments. Copied.
+ * A command sent in between may then be run before it. */
+int hg_redis_eval(struct hg_redis *r, struct hg_redis_script *script, int nkeys,
+                  const struct hg_slice *argv, int argc, hg_redis_reply_fn fn,
+                  void *ctx) HG_MUST_CHECK;
 /* Bytes of commands, as sent, whose reply has not come. */
 size_t hg_redis_inflight(const struct hg_redis *r);
 /* on_subscribed when the server has said so of all n channels, then on_message for each message.

@@ -88,6 +88,151 @@ static void test_commands(void **state)
     server_stop(&srv);
 }
 
+/* What array replies hold, written down: what on_array was given lives no longer than its call. */
+struct drawn {
+    char text[256];
+    unsigned replies;
+};
+
+static void draw(char *out, size_t cap, const struct hg_redis_reply *r)
+{
+    size_t n = strlen(out);
+    switch (r->kind) {
+    case HG_REDIS_NIL:
+        snprintf(out + n, cap - n, "nil ");
+        break;
+    case HG_REDIS_INTEGER:
+        snprintf(out + n, cap - n, "%lld ", (long long)r->integer);
+        break;
+    case HG_REDIS_ARRAY:
+        snprintf(out + n, cap - n, "[ ");
+        for (size_t i = 0; i < r->count; i++) {
+            struct hg_redis_reply item = hg_redis_item(r, i);
+            draw(out, cap, &item);
+        }
+        n = strlen(out);
+        snprintf(out + n, cap - n, "] ");
+        break;
+    default:
+        snprintf(out + n, cap - n, "%s\"%.*s\" ", r->is_error ? "error " : "",
+                 HG_SLICE_ARG(r->text));
+    }
+}
+
+static void on_drawn(void *ctx, const struct hg_redis_reply *reply)
+{
+    struct drawn *d = ctx;
+    d->text[0] = 0;
+    if (reply)
+        draw(d->text, sizeof d->text, reply);
+    else
+        strcpy(d->text, "lost");
+    d->replies++;
+}
+
+static void test_arrays(void **state)
+{
+    static const struct {
+        const char *lua, *is;
+    } rows[] = {
+        {"return {}", "[ ] "},
+        {"return false", "nil "},
+        {"return ''", "\"\" "},
+        {"return {1, 'a', '', {2, {'b'}, {}}, false, 3}",
+         "[ 1 \"a\" \"\" [ 2 [ \"b\" ] [ ] ] nil 3 ] "},
+        {"return {redis.error_reply('OOPS x'), redis.status_reply('FINE')}",
+         "[ error \"OOPS x\" \"FINE\" ] "},
+    };
+    (void)state;
+    struct redis_server srv = {0};
+    struct seen s;
+    struct drawn d = {0};
+    server_start(&srv);
+    struct hg_redis *r = open_link(&s, "127.0.0.1", srv.port, "");
+    TURN_UNTIL(loop, s.ups == 1);
+    for (unsigned i = 0; i < HG_COUNTOF(rows); i++) {
+        struct hg_slice argv[] = {HG_SLICE_LIT("EVAL"), hg_slice_str(rows[i].lua),
+                                  HG_SLICE_LIT("0")};
+        assert_int_equal(hg_redis_command(r, argv, 3, on_drawn, &d), 0);
+        TURN_UNTIL(loop, d.replies == i + 1);
+        assert_string_equal(d.text, rows[i].is);
+    }
+    hg_redis_free(r);
+    server_stop(&srv);
+}
+
+static void test_item_of_no_array_is_nil(void **state)
+{
+    (void)state;
+    struct hg_redis_reply r = {.kind = HG_REDIS_INTEGER, .integer = 3};
+    assert_int_equal(hg_redis_item(&r, 0).kind, HG_REDIS_NIL);
+    r = (struct hg_redis_reply){.kind = HG_REDIS_ARRAY, .count = 0};
+    assert_int_equal(hg_redis_item(&r, 0).kind, HG_REDIS_NIL);
+}
+
+static void test_scripts(void **state)
+{
+    (void)state;
+    static struct hg_redis_script script = {
+        .source = "return {redis.call('RPUSH', KEYS[1], unpack(ARGV)), redis.call('LINDEX', "
+                  "KEYS[1], -1), #KEYS}"};
+    struct redis_server srv = {0};
+    struct seen s;
+    struct drawn d = {0};
+    struct hg_slice argv[101] = {HG_SLICE_LIT("list")};
+    server_start(&srv);
+    struct hg_redis *r = open_link(&s, "127.0.0.1", srv.port, "");
+    for (int i = 1; i < 101; i++) /* more than find place on the stack; with a NUL, and empty */
+        argv[i] = i % 2 ? hg_slice_of("a\0b", 3) : hg_slice_of("", 0);
+    argv[100] = HG_SLICE_LIT("end");
+    assert_int_equal(hg_redis_eval(r, &script, 1, argv, 101, on_drawn, &d), -HG_E_AGAIN);
+    TURN_UNTIL(loop, s.ups == 1);
+    assert_int_equal(hg_redis_eval(r, &script, 1, argv, 101, on_drawn, &d), 0); /* by EVAL */
+    TURN_UNTIL(loop, d.replies == 1);
+    assert_string_equal(d.text, "[ 100 \"end\" 1 ] ");
+    assert_int_equal(strlen(script.sha), 40);
+    assert_int_equal(hg_redis_eval(r, &script, 1, argv, 101, on_drawn, &d), 0); /* by EVALSHA */
+    TURN_UNTIL(loop, d.replies == 2);
+    assert_string_equal(d.text, "[ 200 \"end\" 1 ] ");
+    assert_int_equal(command(r, &s, "SCRIPT", "FLUSH", NULL), 0);
+    assert_int_equal(hg_redis_eval(r, &script, 1, argv, 101, on_drawn, &d), 0);
+    assert_int_equal(hg_redis_eval(r, &script, 1, argv, 101, on_drawn, &d), 0); /* behind it */
+    TURN_UNTIL(loop, d.replies == 4);
+    assert_string_equal(d.text, "[ 400 \"end\" 1 ] ");
+    assert_int_equal(hg_redis_inflight(r), 0);
+    assert_int_equal(s.downs, 0);
+    hg_redis_free(r);
+    server_stop(&srv);
+}
+
+/* The script's own errors are the caller's, and a link lost before the source could be sent says
+ * so. */
+static void test_scripts_fail(void **state)
+{
+    (void)state;
+    static struct hg_redis_script script = {.source = "return redis.call('INCR', KEYS[1])"};
+    struct redis_server srv = {0};
+    struct seen s;
+    struct drawn d = {0};
+    struct hg_slice key = HG_SLICE_LIT("k");
+    server_start(&srv);
+    struct hg_redis *r = open_link(&s, "127.0.0.1", srv.port, "");
+    TURN_UNTIL(loop, s.ups == 1);
+    assert_int_equal(command(r, &s, "SET", "k", "text"), 0);
+    assert_int_equal(hg_redis_eval(r, &script, 1, &key, 1, on_drawn, &d), 0);
+    TURN_UNTIL(loop, d.replies == 1);
+    assert_non_null(strstr(d.text, "not an integer"));
+    kill(srv.pid, SIGSTOP);
+    assert_int_equal(hg_redis_eval(r, &script, 1, &key, 1, on_drawn, &d), 0);
+    TURN_UNTIL(loop, d.replies == 2);
+    assert_string_equal(d.text, "lost");
+    assert_int_equal(hg_redis_inflight(r), 0);
+    assert_int_equal(hg_redis_eval(r, &script, 1, &key, 1, on_drawn, &d), -HG_E_AGAIN);
+    kill(srv.pid, SIGCONT);
+    hg_redis_free(r);
+    server_stop(&srv);
+}
+
 static void test_probes_do_not_disturb(void **state)
 {
     (void)state;
@@ -332,12 +477,22 @@ static int free_loop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_commands),        T(test_probes_do_not_disturb),
-        T(test_auth_and_select), T(test_auth_refused),
-        T(test_restart),         T(test_names_are_looked_up),
-        T(test_unknown_name),    T(test_silent_server),
-        T(test_silent_later),    T(test_not_redis),
-        T(test_subscriber),      T(test_free_at_any_time),
+        T(test_commands),
+        T(test_arrays),
+        T(test_item_of_no_array_is_nil),
+        T(test_scripts),
+        T(test_scripts_fail),
+        T(test_probes_do_not_disturb),
+        T(test_auth_and_select),
+        T(test_auth_refused),
+        T(test_restart),
+        T(test_names_are_looked_up),
+        T(test_unknown_name),
+        T(test_silent_server),
+        T(test_silent_later),
+        T(test_not_redis),
+        T(test_subscriber),
+        T(test_free_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
