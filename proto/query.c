@@ -285,6 +285,32 @@ void hg_query_put_get_data(struct hg_buf *out, const struct hg_sqlrpc_call *call
     hg_sqlrpc_finish(&fb, call, HG_SQLRPC_GET_DATA, hg_fb_end(&fb, &t), out);
 }
 
+static uint32_t put_names(struct hg_fb *fb, const struct hg_slice *names, size_t n)
+{
+    uint32_t *refs = hg_calloc(n + 1, sizeof(*refs));
+    for (size_t i = 0; i < n; i++)
+        refs[i] = hg_fb_string(fb, names[i]);
+    uint32_t ref = n ? hg_fb_refs(fb, refs, n) : 0;
+    free(refs);
+    return ref;
+}
+
+void hg_query_put_aggregation(struct hg_buf *out, const struct hg_sqlrpc_call *call,
+                              const struct hg_query *q, const struct hg_query_agg *agg)
+{
+    struct hg_fb fb = {0};
+    struct hg_fb_table t = {0};
+    hg_fb_set_ref(&t, 0, hg_fb_string(&fb, call->company));
+    hg_fb_set_ref(&t, 1, hg_fb_string(&fb, call->table));
+    if (agg->count)
+        hg_fb_set(&t, 2, 1, 1);
+    for (unsigned i = 0; i < 4; i++)
+        hg_fb_set_ref(&t, 3 + i, put_names(&fb, agg->of[i].fields, agg->of[i].n));
+    if (q && q->wrapper)
+        hg_fb_set_ref(&t, 7, put_wrapper(&fb, q->wrapper));
+    hg_sqlrpc_finish(&fb, call, HG_SQLRPC_RUN_AGGREGATION, hg_fb_end(&fb, &t), out);
+}
+
 /* Two queries that make the same call are the same; the builder has one way to write each. */
 uint64_t hg_query_fingerprint(const struct hg_query *q)
 {

@@ -47,4 +47,15 @@ void hg_query_put_control(struct hg_buf *out, const struct hg_query *q);
 void hg_query_put_get_data(struct hg_buf *out, const struct hg_sqlrpc_call *call,
                            const struct hg_query *q, uint32_t default_limit);
 
+struct hg_query_agg {
+    bool count;
+    struct { /* sum, average, minimum, maximum */
+        const struct hg_slice *fields;
+        size_t n; /* 0: the list stays off the wire */
+    } of[4];
+};
+/* Appends a RUN_AGGREGATION RequestEnvelope. Of q, which may be NULL, only the wrapper counts. */
+void hg_query_put_aggregation(struct hg_buf *out, const struct hg_sqlrpc_call *call,
+                              const struct hg_query *q, const struct hg_query_agg *agg);
+
 #endif

@@ -45,7 +45,8 @@ struct hg_sqlrpc_call { /* what every request has */
     struct hg_slice table;
 };
 
-/* GET_DATA is hg_query_put_get_data in query.h. Each appends one RequestEnvelope. */
+/* Each appends one RequestEnvelope. GET_DATA and RUN_AGGREGATION are in query.h, CREATE_TABLE in
+ * tabledef.h. */
 void hg_sqlrpc_put_get_single(struct hg_buf *out, const struct hg_sqlrpc_call *call,
                               struct hg_slice pk_column, struct hg_slice id);
 void hg_sqlrpc_put_add_single(struct hg_buf *out, const struct hg_sqlrpc_call *call,

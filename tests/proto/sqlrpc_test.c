@@ -9,6 +9,7 @@
 #include "proto/json.h"
 #include "proto/query_tree.h"
 #include "proto/sqlrpc.h"
+#include "proto/tabledef.h"
 
 #define S(lit) HG_SLICE_LIT(lit)
 
@@ -371,6 +372,123 @@ static void get_data_without_a_query(void **state)
     hg_buf_fini(&b);
 }
 
+/* ---- RUN_AGGREGATION, CREATE_TABLE: that the words and lists are right is read in
+ * tests/e2e/rpc_methods.test.mjs ---- */
+
+static size_t list_at(const struct hg_buf *b, size_t table, unsigned slot, uint32_t *n)
+{
+    size_t at = follow(b, field_at(b, table, slot));
+    *n = u32_at(b, at);
+    return at + 4;
+}
+
+static void aggregations(void **state)
+{
+    (void)state;
+    static const struct hg_sqlrpc_call call = {S("c-1"), S("replies"), S("demo"), S("items")};
+    static const struct hg_slice fields[] = {S("a"), S("b")};
+    const struct hg_query_agg none = {0}, some = {.count = true, .of[3] = {fields, 2}};
+    struct hg_buf b = {0};
+    struct hg_query *q;
+    char why[HG_QUERY_WHY_MAX];
+    uint32_t n;
+    hg_query_put_aggregation(&b, &call, NULL, &none);
+    size_t payload = follow(&b, field_at(&b, u32_at(&b, 0), 4));
+    for (unsigned slot = 2; slot < 8; slot++)
+        assert_int_equal(field_at(&b, payload, slot), 0);
+    expect_request(&b, HG_SQLRPC_RUN_AGGREGATION, (const char *const[]){"demo", "items", NULL});
+    assert_int_equal(
+        hg_query_from_json(S("{\"wrapper\":{\"filters\":[]},\"limit\":3}"), true, &q, why), 0);
+    hg_query_put_aggregation(&b, &call, q, &some);
+    payload = follow(&b, field_at(&b, u32_at(&b, 0), 4));
+    assert_int_equal(b.p[field_at(&b, payload, 2)], 1);
+    for (unsigned slot = 3; slot < 6; slot++)
+        assert_int_equal(field_at(&b, payload, slot), 0);
+    size_t list = list_at(&b, payload, 6, &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(b.p[follow(&b, list + 4) + 4], 'b');
+    assert_int_equal(b.p[field_at(&b, follow(&b, field_at(&b, payload, 7)), 0)],
+                     1); /* "and" is written */
+    hg_query_free(q);
+    hg_buf_fini(&b);
+}
+
+static int put_create(struct hg_buf *b, const char *json, char why[HG_QUERY_WHY_MAX])
+{
+    static const struct hg_sqlrpc_call call = {S("c-1"), S("replies"), S("demo"), S("ignored")};
+    struct hg_json doc;
+    assert_int_equal(hg_json_parse(hg_slice_str(json), NULL, &doc), 0);
+    int rc = hg_tabledef_put_create(b, &call, hg_json_root(&doc), why);
+    hg_json_fini(&doc);
+    return rc;
+}
+
+static void definitions(void **state)
+{
+    (void)state;
+    struct hg_buf b = {0};
+    char why[HG_QUERY_WHY_MAX];
+    uint32_t n;
+    assert_int_equal(
+        put_create(&b,
+                   "{\"name\":\"t\",\"columns\":[{\"name\":\"id\",\"data_type\":\"text\"},"
+                   "{\"name\":\"x\",\"dataType\":\"custom\",\"isNullable\":1,\"constraints\":"
+                   "[\"nullsNotDistinct\",\"default_\"]}]}",
+                   why),
+        0);
+    size_t def = follow(&b, field_at(&b, follow(&b, field_at(&b, u32_at(&b, 0), 4)), 1));
+    assert_text(&b, def, 0, "t");
+    assert_int_equal(field_at(&b, def, 2) + field_at(&b, def, 3), 0);
+    size_t list = list_at(&b, def, 1, &n), first = follow(&b, list), second = follow(&b, list + 4);
+    assert_int_equal(n, 2);
+    for (unsigned slot = 1; slot < 5; slot++)
+        assert_int_equal(field_at(&b, first, slot),
+                         0); /* text and "not nullable" are the defaults */
+    assert_int_equal(b.p[field_at(&b, second, 1)], 32);
+    assert_int_equal(b.p[field_at(&b, second, 2)], 1);
+    size_t constraints = list_at(&b, second, 3, &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(b.p[constraints], 11);
+    assert_int_equal(b.p[constraints + 1], 4);
+    expect_request(&b, HG_SQLRPC_CREATE_TABLE, (const char *const[]){"demo", NULL});
+    hg_buf_fini(&b);
+}
+
+static void faults_of_definitions(void **state)
+{
+    (void)state;
+#define COLUMN(more)                                                                               \
+    "{\"name\":\"t\",\"columns\":[{\"name\":\"a\",\"data_type\":\"text\"" more "}]}"
+    static const char *const cases[][2] = {
+        {"null", "$: expected an object"},
+        {"[]", "$: expected an object"},
+        {"{}", "$.name: expected a string of at least 1 character"},
+        {"{\"name\":7}", "$.name: expected a string of at least 1 character"},
+        {"{\"name\":\"t\"}", "$.columns: expected an array of at least one column"},
+        {"{\"name\":\"t\",\"columns\":[]}", "$.columns: expected an array of at least one column"},
+        {"{\"name\":\"t\",\"columns\":[7]}", "$.columns[0]: expected an object"},
+        {"{\"name\":\"t\",\"columns\":[{\"name\":\"a\",\"data_type\":\"json\"},{}]}",
+         "$.columns[1].name: expected a string of at least 1 character"},
+        {"{\"name\":\"t\",\"columns\":[{\"name\":\"a\",\"data_type\":0}]}",
+         "$.columns[0].data_type: expected the name of a type, as text or bigInt"},
+        {COLUMN(",\"constraints\":\"unique\""), "$.columns[0].constraints: expected an array"},
+        {COLUMN(",\"constraints\":[\"unique\",\"uniq\"]"),
+         "$.columns[0].constraints[1]: unknown constraint \"uniq\""},
+        {COLUMN(",\"constraints\":[0]"), "$.columns[0].constraints[0]: unknown constraint 0"},
+        {COLUMN(",\"custom_options\":[]"), "$.columns[0].custom_options: expected an object"},
+        {"{\"name\":\"t\",\"comment\":7,\"columns\":[{\"name\":\"a\",\"data_type\":\"text\"}]}",
+         "$.comment: expected a string"},
+    };
+    struct hg_buf b = {0};
+    char why[HG_QUERY_WHY_MAX];
+    for (size_t i = 0; i < HG_COUNTOF(cases); i++) {
+        assert_int_equal(put_create(&b, cases[i][0], why), -HG_E_BAD_QUERY);
+        assert_string_equal(why, cases[i][1]);
+        assert_int_equal(b.n, 0);
+    }
+    hg_buf_fini(&b);
+}
+
 static void methods_by_name(void **state)
 {
     (void)state;
@@ -395,6 +513,9 @@ int main(void)
         cmocka_unit_test(malformed),
         cmocka_unit_test(requests),
         cmocka_unit_test(get_data_without_a_query),
+        cmocka_unit_test(aggregations),
+        cmocka_unit_test(definitions),
+        cmocka_unit_test(faults_of_definitions),
         cmocka_unit_test(methods_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
