@@ -1,31 +1,19 @@
-#include "tools/calls.h"
+#include "tools/calls_priv.h"
 
 #include <stdlib.h>
 #include "common/base/err.h"
 #include "tools/store.h"
-#include "tools/table.h"
 
-/* What a handler works with. err and why are filled on failure. */
-struct call {
-    sqlite3 *db;
-    const struct hg_call_limits *lim;
-    const struct hg_fbw_request *rq;
-    struct hg_arena *a;
-    struct hg_call_answer *ans;
-    struct hg_table t;
-    struct hg_buf why;
-};
+typedef int (*call_fn)(struct hg_call *c);
 
-typedef int (*call_fn)(struct call *c);
-
-static int bad(struct call *c, const char *text)
+int hg_call_bad(struct hg_call *c, const char *text)
 {
     hg_buf_adds(&c->why, text);
     return -HG_E_BAD_QUERY;
 }
 
 /* A broken constraint or a value of the wrong type is the caller's, everything else ours. */
-static int sqlite_failed(struct call *c)
+int hg_call_failed(struct hg_call *c)
 {
     int code = sqlite3_errcode(c->db) & 0xff;
     hg_buf_addf(&c->why, "%s", sqlite3_errmsg(c->db));
@@ -33,7 +21,7 @@ static int sqlite_failed(struct call *c)
     return caller ? -HG_E_BAD_QUERY : -HG_E_SYS;
 }
 
-static struct hg_slice keep(struct hg_arena *a, const void *p, size_t n)
+struct hg_slice hg_call_keep(struct hg_arena *a, const void *p, size_t n)
 {
     char *copy = hg_arena_alloc(a, n + 1);
     if (n)
@@ -41,14 +29,14 @@ static struct hg_slice keep(struct hg_arena *a, const void *p, size_t n)
     return hg_slice_of(copy, n);
 }
 
-static int prepare(struct call *c, const struct hg_sq_sql *sql, sqlite3_stmt **st)
+int hg_call_prepare(struct hg_call *c, const struct hg_sq_sql *sql, sqlite3_stmt **st)
 {
     if (sqlite3_prepare_v2(c->db, sql->text.p, (int)sql->text.n, st, NULL) != SQLITE_OK)
-        return sqlite_failed(c);
+        return hg_call_failed(c);
     if (hg_sq_bind(*st, sql) == SQLITE_OK)
         return 0;
     sqlite3_finalize(*st);
-    return sqlite_failed(c);
+    return hg_call_failed(c);
 }
 
 /* ---- GET_DATA ---- */
@@ -62,18 +50,18 @@ struct rows {
     struct hg_arena last;
 };
 
-static int add_row(struct call *c, struct rows *r, sqlite3_stmt *st)
+static int add_row(struct hg_call *c, struct rows *r, sqlite3_stmt *st)
 {
     size_t n = (size_t)sqlite3_column_bytes(st, 0);
     const void *p = sqlite3_column_text(st, 0);
     r->bytes += n + 8;
     if (r->bytes > c->lim->max_reply)
-        return bad(c, "the answer is too large; ask for fewer rows");
+        return hg_call_bad(c, "the answer is too large; ask for fewer rows");
     if (r->n == r->cap) {
         r->cap = r->cap ? r->cap * 2 : 64;
         r->at = hg_realloc(r->at, r->cap * sizeof(*r->at));
     }
-    r->at[r->n++] = keep(c->a, p, n);
+    r->at[r->n++] = hg_call_keep(c->a, p, n);
     return 0;
 }
 
@@ -91,7 +79,7 @@ static struct hg_sq_scalar column_value(struct hg_arena *a, sqlite3_stmt *st, in
         break;
     case SQLITE_TEXT:
         v.type = HG_SQ_TEXT;
-        v.text = keep(a, sqlite3_column_text(st, i), (size_t)sqlite3_column_bytes(st, i));
+        v.text = hg_call_keep(a, sqlite3_column_text(st, i), (size_t)sqlite3_column_bytes(st, i));
         break;
     default: /* NULL; a blob can't travel in a cursor */
         break;
@@ -100,7 +88,7 @@ static struct hg_sq_scalar column_value(struct hg_arena *a, sqlite3_stmt *st, in
 }
 
 /* Every row overwrites the one before: which is the last shows only at the end. */
-static void note_cursor(struct call *c, const struct hg_sq_keys *keys, sqlite3_stmt *st,
+static void note_cursor(struct hg_call *c, const struct hg_sq_keys *keys, sqlite3_stmt *st,
                         struct rows *r)
 {
     hg_arena_fini(&r->last);
@@ -110,12 +98,12 @@ static void note_cursor(struct call *c, const struct hg_sq_keys *keys, sqlite3_s
         const char *name = c->t.cols[keys->at[i].col].name;
         struct hg_sq_scalar *v = hg_arena_alloc(&r->last, sizeof(*v));
         *v = column_value(&r->last, st, (int)i + 1);
-        r->cursor[i].field = keep(&r->last, name, strlen(name));
+        r->cursor[i].field = hg_call_keep(&r->last, name, strlen(name));
         r->cursor[i].value = (struct hg_sq_value){.items = v, .n = 1};
     }
 }
 
-static int read_rows(struct call *c, sqlite3_stmt *st, struct rows *r)
+static int read_rows(struct hg_call *c, sqlite3_stmt *st, struct rows *r)
 {
     struct hg_sq_keys keys;
     int rc = hg_sq_order_keys(&c->t, &c->rq->query, &keys, &c->why), step = SQLITE_DONE;
@@ -125,36 +113,37 @@ static int read_rows(struct call *c, sqlite3_stmt *st, struct rows *r)
             note_cursor(c, &keys, st, r);
     }
     if (rc == 0 && step != SQLITE_DONE)
-        return sqlite_failed(c);
+        return hg_call_failed(c);
     return rc;
 }
 
 /* Rows and position in one read transaction: that is what makes the position exact. */
-static int select_rows(struct call *c, sqlite3_stmt *st, struct rows *r)
+static int select_rows(struct hg_call *c, sqlite3_stmt *st, struct rows *r)
 {
     int rc = hg_store_exec(c->db, "BEGIN", &c->why);
     if (rc < 0)
         return rc;
     c->ans->lsn = hg_store_lsn(c->db);
-    rc = c->ans->lsn < 0 ? sqlite_failed(c) : read_rows(c, st, r);
+    rc = c->ans->lsn < 0 ? hg_call_failed(c) : read_rows(c, st, r);
     sqlite3_reset(st);
     sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL);
     return rc;
 }
 
-static void give_rows(struct call *c, struct rows *r)
+static void give_rows(struct hg_call *c, struct rows *r)
 {
     struct hg_fbw_reply *reply = &c->ans->reply;
     c->ans->has_lsn = true;
     reply->data = r->with_cursor ? HG_FBW_ROWS_CURSOR : HG_FBW_ROWS;
-    reply->rows = (const struct hg_slice *)(const void *)keep(c->a, r->at, r->n * sizeof(*r->at)).p;
+    reply->rows =
+        (const struct hg_slice *)(const void *)hg_call_keep(c->a, r->at, r->n * sizeof(*r->at)).p;
     reply->nrows = r->n;
     reply->cursor = r->cursor;
     reply->ncursor = r->ncursor;
     hg_arena_adopt(c->a, &r->last);
 }
 
-static int call_get_data(struct call *c)
+static int call_get_data(struct hg_call *c)
 {
     const struct hg_sq_query *q = &c->rq->query;
     struct hg_sq_sql sql = {0};
@@ -162,7 +151,7 @@ static int call_get_data(struct call *c)
     sqlite3_stmt *st = NULL;
     int rc = hg_sq_select(&c->t, q, &sql, &c->why);
     if (rc == 0)
-        rc = prepare(c, &sql, &st);
+        rc = hg_call_prepare(c, &sql, &st);
     if (rc == 0)
         rc = select_rows(c, st, &r);
     if (rc == 0)
@@ -176,11 +165,11 @@ static int call_get_data(struct call *c)
 
 /* ---- one row by its primary key ---- */
 
-static int check_pk(struct call *c)
+static int check_pk(struct hg_call *c)
 {
     struct hg_slice col = c->rq->pk_column;
     if (c->rq->query.company.n == 0)
-        return bad(c, "companyId: missing");
+        return hg_call_bad(c, "companyId: missing");
     if (col.n && !hg_slice_is(col, c->t.cols[c->t.pk].name)) {
         hg_buf_addf(&c->why, "%.*s is not the primary key", (int)HG_MIN(col.n, 128u), col.p);
         return -HG_E_BAD_QUERY;
@@ -190,7 +179,7 @@ static int check_pk(struct call *c)
 
 /* WHERE company_id = ? AND <pk> = ?; the column's affinity turns "5" into 5 where it is a number.
  */
-static void put_where_pk(struct call *c, struct hg_sq_sql *sql)
+static void put_where_pk(struct hg_call *c, struct hg_sq_sql *sql)
 {
     hg_buf_adds(&sql->text, " WHERE ");
     hg_sql_ident(&sql->text, HG_TENANT_COLUMN);
@@ -203,32 +192,32 @@ static void put_where_pk(struct call *c, struct hg_sq_sql *sql)
 }
 
 /* Runs a statement that gives one row of JSON or none. */
-static int run_row(struct call *c, sqlite3_stmt *st)
+static int run_row(struct hg_call *c, sqlite3_stmt *st)
 {
     int step = sqlite3_step(st);
     if (step != SQLITE_ROW && step != SQLITE_DONE)
-        return sqlite_failed(c);
+        return hg_call_failed(c);
     c->ans->reply.data = HG_FBW_ROW;
     if (step == SQLITE_DONE)
         return 0;
     struct hg_slice *row = hg_arena_alloc(c->a, sizeof(*row));
-    *row = keep(c->a, sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
+    *row = hg_call_keep(c->a, sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
     c->ans->reply.rows = row;
     c->ans->reply.nrows = 1;
     /* An INSERT ... RETURNING is done only after the step that says so. */
-    return sqlite3_step(st) == SQLITE_DONE ? 0 : sqlite_failed(c);
+    return sqlite3_step(st) == SQLITE_DONE ? 0 : hg_call_failed(c);
 }
 
-static int run_change(struct call *c, sqlite3_stmt *st)
+static int run_change(struct hg_call *c, sqlite3_stmt *st)
 {
     if (sqlite3_step(st) != SQLITE_DONE)
-        return sqlite_failed(c);
+        return hg_call_failed(c);
     c->ans->reply.data = HG_FBW_BOOL;
     c->ans->reply.value = sqlite3_changes(c->db) > 0;
     return 0;
 }
 
-static int call_get_single(struct call *c)
+static int call_get_single(struct hg_call *c)
 {
     struct hg_sq_sql sql = {0};
     sqlite3_stmt *st = NULL;
@@ -239,7 +228,7 @@ static int call_get_single(struct call *c)
     hg_sql_ident(&sql.text, c->t.name);
     put_where_pk(c, &sql);
     if (rc == 0)
-        rc = prepare(c, &sql, &st);
+        rc = hg_call_prepare(c, &sql, &st);
     if (rc == 0)
         rc = run_row(c, st);
     sqlite3_finalize(st);
@@ -247,7 +236,7 @@ static int call_get_single(struct call *c)
     return rc;
 }
 
-static int call_delete_row(struct call *c)
+static int call_delete_row(struct hg_call *c)
 {
     struct hg_sq_sql sql = {0};
     sqlite3_stmt *st = NULL;
@@ -256,7 +245,7 @@ static int call_delete_row(struct call *c)
     hg_sql_ident(&sql.text, c->t.name);
     put_where_pk(c, &sql);
     if (rc == 0)
-        rc = prepare(c, &sql, &st);
+        rc = hg_call_prepare(c, &sql, &st);
     if (rc == 0)
         rc = run_change(c, st);
     sqlite3_finalize(st);
@@ -271,14 +260,14 @@ struct fields {
     size_t n;               /* how many it says something about */
 };
 
-static void fields_fini(struct call *c, struct fields *f)
+static void fields_fini(struct hg_call *c, struct fields *f)
 {
     for (size_t i = 0; f->values && i < c->t.ncols; i++)
         sqlite3_value_free(f->values[i]);
     free(f->values);
 }
 
-static int add_field(struct call *c, sqlite3_stmt *st, struct fields *f)
+static int add_field(struct hg_call *c, sqlite3_stmt *st, struct fields *f)
 {
     struct hg_slice key =
         hg_slice_of(sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
@@ -304,54 +293,55 @@ static const char fields_sql[] = "WITH once(j) AS (SELECT CASE json_type(?1) WHE
                                  "SELECT e.key, e.value FROM once, json_each(once.j) AS e "
                                  "WHERE json_valid(once.j) AND json_type(once.j) = 'object'";
 
-static int read_fields(struct call *c, struct fields *f)
+static int read_fields(struct hg_call *c, struct fields *f)
 {
     sqlite3_stmt *st;
     f->values = hg_calloc(c->t.ncols, sizeof(*f->values));
     if (sqlite3_prepare_v2(c->db, fields_sql, -1, &st, NULL) != SQLITE_OK)
-        return sqlite_failed(c);
+        return hg_call_failed(c);
     sqlite3_bind_text64(st, 1, c->rq->json.p ? c->rq->json.p : "", c->rq->json.n, SQLITE_STATIC,
                         SQLITE_UTF8);
     int step, rc = 0;
     while (rc == 0 && (step = sqlite3_step(st)) == SQLITE_ROW)
         rc = add_field(c, st, f);
     if (rc == 0 && (step != SQLITE_DONE || f->n == 0))
-        rc = bad(c, "the row is not a JSON object with at least one column");
+        rc = hg_call_bad(c, "the row is not a JSON object with at least one column");
     sqlite3_finalize(st);
     return rc;
 }
 
 /* Our own statements bind text, the fields whatever JSON said: their places come first. */
-static int bind_fields(struct call *c, sqlite3_stmt *st, const struct fields *f, int *at)
+static int bind_fields(struct hg_call *c, sqlite3_stmt *st, const struct fields *f, int *at)
 {
     for (size_t i = 0; i < c->t.ncols; i++)
         if (f->values[i] && sqlite3_bind_value(st, (*at)++, f->values[i]) != SQLITE_OK)
-            return sqlite_failed(c);
+            return hg_call_failed(c);
     return 0;
 }
 
-static int bind_text(struct call *c, sqlite3_stmt *st, int at, struct hg_slice s)
+static int bind_text(struct hg_call *c, sqlite3_stmt *st, int at, struct hg_slice s)
 {
     return sqlite3_bind_text64(st, at, s.p ? s.p : "", s.n, SQLITE_STATIC, SQLITE_UTF8) == SQLITE_OK
                ? 0
-               : sqlite_failed(c);
+               : hg_call_failed(c);
 }
 
-static int check_updates(struct call *c, const struct fields *f)
+static int check_updates(struct hg_call *c, const struct fields *f)
 {
     if (f->values[c->t.company])
-        return bad(c, HG_TENANT_COLUMN " can't be changed");
-    return f->values[c->t.pk] ? bad(c, "the primary key can't be changed") : 0;
+        return hg_call_bad(c, HG_TENANT_COLUMN " can't be changed");
+    return f->values[c->t.pk] ? hg_call_bad(c, "the primary key can't be changed") : 0;
 }
 
 /* A TIMESTAMP column updated_at follows the change unless the caller sets it. */
-static int touched_column(struct call *c, const struct fields *f)
+static int touched_column(struct hg_call *c, const struct fields *f)
 {
     int col = hg_table_column(&c->t, HG_SLICE_LIT("updated_at"));
     return col >= 0 && !f->values[col] && !strcmp(c->t.cols[col].decl, "TIMESTAMP") ? col : -1;
 }
 
-static void put_assignments(struct call *c, const struct fields *f, int touched, struct hg_buf *sql)
+static void put_assignments(struct hg_call *c, const struct fields *f, int touched,
+                            struct hg_buf *sql)
 {
     const char *sep = " SET ";
     for (size_t i = 0; i < c->t.ncols; i++) {
@@ -366,7 +356,7 @@ static void put_assignments(struct call *c, const struct fields *f, int touched,
         hg_buf_addf(sql, ",updated_at=%lld", (long long)c->lim->now_us);
 }
 
-static int run_update(struct call *c, const struct fields *f)
+static int run_update(struct hg_call *c, const struct fields *f)
 {
     struct hg_buf sql = {0};
     sqlite3_stmt *st = NULL;
@@ -377,8 +367,8 @@ static int run_update(struct call *c, const struct fields *f)
     hg_buf_adds(&sql, " WHERE " HG_TENANT_COLUMN "=? AND ");
     hg_sql_ident(&sql, c->t.cols[c->t.pk].name);
     hg_buf_adds(&sql, "=?");
-    rc =
-        sqlite3_prepare_v2(c->db, sql.p, (int)sql.n, &st, NULL) == SQLITE_OK ? 0 : sqlite_failed(c);
+    rc = sqlite3_prepare_v2(c->db, sql.p, (int)sql.n, &st, NULL) == SQLITE_OK ? 0
+                                                                              : hg_call_failed(c);
     if (rc == 0)
         rc = bind_fields(c, st, f, &at);
     if (rc == 0)
@@ -392,7 +382,7 @@ static int run_update(struct call *c, const struct fields *f)
     return rc;
 }
 
-static int call_update_single(struct call *c)
+static int call_update_single(struct hg_call *c)
 {
     struct fields f = {0};
     int rc = check_pk(c);
@@ -407,25 +397,26 @@ static int call_update_single(struct call *c)
 }
 
 /* The company of the call goes into every new row; one that says another is refused. */
-static int set_company(struct call *c, struct fields *f)
+static int set_company(struct hg_call *c, struct fields *f)
 {
     struct hg_slice company = c->rq->query.company;
     sqlite3_value **v = &f->values[c->t.company];
     if (*v) {
         struct hg_slice said = hg_slice_of(sqlite3_value_text(*v), (size_t)sqlite3_value_bytes(*v));
-        return hg_slice_eq(said, company) ? 0 : bad(c, HG_TENANT_COLUMN " of another company");
+        return hg_slice_eq(said, company) ? 0
+                                          : hg_call_bad(c, HG_TENANT_COLUMN " of another company");
     }
     sqlite3_stmt *st;
     if (sqlite3_prepare_v2(c->db, "SELECT ?1", -1, &st, NULL) != SQLITE_OK)
-        return sqlite_failed(c);
+        return hg_call_failed(c);
     int rc = bind_text(c, st, 1, company);
     if (rc == 0 && sqlite3_step(st) == SQLITE_ROW)
         *v = sqlite3_value_dup(sqlite3_column_value(st, 0));
     sqlite3_finalize(st);
-    return *v ? 0 : sqlite_failed(c);
+    return *v ? 0 : hg_call_failed(c);
 }
 
-static int run_insert(struct call *c, const struct fields *f)
+static int run_insert(struct hg_call *c, const struct fields *f)
 {
     struct hg_buf sql = {0}, marks = {0};
     sqlite3_stmt *st = NULL;
@@ -443,8 +434,8 @@ static int run_insert(struct call *c, const struct fields *f)
     hg_buf_add_slice(&sql, hg_buf_slice(&marks));
     hg_buf_adds(&sql, ") RETURNING ");
     hg_table_row_json(&c->t, NULL, &sql);
-    rc =
-        sqlite3_prepare_v2(c->db, sql.p, (int)sql.n, &st, NULL) == SQLITE_OK ? 0 : sqlite_failed(c);
+    rc = sqlite3_prepare_v2(c->db, sql.p, (int)sql.n, &st, NULL) == SQLITE_OK ? 0
+                                                                              : hg_call_failed(c);
     if (rc == 0)
         rc = bind_fields(c, st, f, &at);
     if (rc == 0)
@@ -455,7 +446,7 @@ static int run_insert(struct call *c, const struct fields *f)
     return rc;
 }
 
-static int call_add_single(struct call *c)
+static int call_add_single(struct hg_call *c)
 {
     struct fields f = {0};
     int rc = check_pk(c);
@@ -471,21 +462,7 @@ static int call_add_single(struct call *c)
 
 /* ---- dispatch ---- */
 
-static const struct {
-    const char *name;
-    call_fn run; /* NULL: not in this worker */
-} methods[HG_FBW_METHODS] = {
-    [HG_FBW_GET_DATA] = {"GET_DATA", call_get_data},
-    [HG_FBW_GET_SINGLE] = {"GET_SINGLE", call_get_single},
-    [HG_FBW_ADD_SINGLE] = {"ADD_SINGLE", call_add_single},
-    [HG_FBW_UPDATE_SINGLE] = {"UPDATE_SINGLE", call_update_single},
-    [HG_FBW_DELETE_ROW] = {"DELETE_ROW", call_delete_row},
-    [HG_FBW_CREATE_TABLE] = {"CREATE_TABLE", NULL},
-    [HG_FBW_TABLE_EXISTS] = {"TABLE_EXISTS", NULL}, /* answered before the table is looked up */
-    [HG_FBW_RUN_AGGREGATION] = {"RUN_AGGREGATION", NULL},
-};
-
-static int table_exists(struct call *c)
+static int table_exists(struct hg_call *c)
 {
     int rc = hg_table_load(c->db, c->rq->query.table, &c->t, &c->why);
     if (rc == -HG_E_SYS)
@@ -497,16 +474,26 @@ static int table_exists(struct call *c)
     return 0;
 }
 
-static int run(struct call *c)
+static const struct {
+    call_fn run;
+    bool without_table; /* it looks for the table itself */
+} methods[HG_FBW_METHODS] = {
+    [HG_FBW_GET_DATA] = {call_get_data, false},
+    [HG_FBW_GET_SINGLE] = {call_get_single, false},
+    [HG_FBW_ADD_SINGLE] = {call_add_single, false},
+    [HG_FBW_UPDATE_SINGLE] = {call_update_single, false},
+    [HG_FBW_DELETE_ROW] = {call_delete_row, false},
+    [HG_FBW_CREATE_TABLE] = {hg_call_create_table, true},
+    [HG_FBW_TABLE_EXISTS] = {table_exists, true},
+    [HG_FBW_RUN_AGGREGATION] = {hg_call_run_aggregation, false},
+};
+
+static int run(struct hg_call *c)
 {
     if (c->rq->method >= HG_FBW_METHODS)
-        return bad(c, "unknown method");
-    if (c->rq->method == HG_FBW_TABLE_EXISTS)
-        return table_exists(c);
-    if (!methods[c->rq->method].run) {
-        hg_buf_addf(&c->why, "%s is not supported by this worker", methods[c->rq->method].name);
-        return -HG_E_BAD_QUERY;
-    }
+        return hg_call_bad(c, "unknown method");
+    if (methods[c->rq->method].without_table)
+        return methods[c->rq->method].run(c);
     int rc = hg_table_load(c->db, c->rq->query.table, &c->t, &c->why);
     if (rc < 0)
         return rc;
@@ -520,13 +507,13 @@ void hg_call_refuse(struct hg_arena *a, const struct hg_fbw_request *rq, unsigne
 {
     *ans = (struct hg_call_answer){.reply = {.correlation_id = rq->correlation_id,
                                              .error = error,
-                                             .message = keep(a, text.p, text.n)}};
+                                             .message = hg_call_keep(a, text.p, text.n)}};
 }
 
 void hg_call_run(sqlite3 *db, const struct hg_call_limits *lim, const struct hg_fbw_request *rq,
                  struct hg_arena *a, struct hg_call_answer *ans)
 {
-    struct call c = {.db = db, .lim = lim, .rq = rq, .a = a, .ans = ans};
+    struct hg_call c = {.db = db, .lim = lim, .rq = rq, .a = a, .ans = ans};
     *ans = (struct hg_call_answer){.reply.correlation_id = rq->correlation_id};
     int rc = run(&c);
     if (rc < 0)

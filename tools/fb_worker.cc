@@ -99,6 +99,25 @@ bool set_list(Reader &r, hg_sq_value *out, const V *values, F to_scalar)
     return true;
 }
 
+// The verifier lets a list of eight bytes each begin at any multiple of four; so it is read byte by
+// byte.
+template <typename T, typename F>
+bool set_scalars(Reader &r, hg_sq_value *out, const flatbuffers::Vector<T> *values, F to_scalar)
+{
+    if (!values)
+        return r.refuse("a list without values");
+    if (values->size() > HG_SQ_MAX_PARAMS)
+        return r.refuse("a list with too many values");
+    hg_sq_scalar *items = r.make<hg_sq_scalar>(values->size());
+    for (flatbuffers::uoffset_t i = 0; i < values->size(); i++) {
+        T v;
+        memcpy(&v, values->Data() + i * sizeof(T), sizeof(T));
+        items[i] = to_scalar(flatbuffers::EndianScalar(v));
+    }
+    *out = hg_sq_value{true, items, values->size()};
+    return true;
+}
+
 // Timestamp columns hold microseconds.
 bool timestamp(Reader &r, const SqlSchema::TimestampValue *t, hg_sq_value *out)
 {
@@ -155,12 +174,12 @@ bool read_value(Reader &r, SqlSchema::FilterValue type, const void *v, hg_sq_val
     case FilterValue_StringList:
         return set_list(r, out, static_cast<const StringList *>(v)->values(), text);
     case FilterValue_Int64List:
-        return set_list(r, out, static_cast<const Int64List *>(v)->values(), integer);
+        return set_scalars(r, out, static_cast<const Int64List *>(v)->values(), integer);
     case FilterValue_Float64List:
-        return set_list(r, out, static_cast<const Float64List *>(v)->values(), real);
+        return set_scalars(r, out, static_cast<const Float64List *>(v)->values(), real);
     case FilterValue_BoolList:
-        return set_list(r, out, static_cast<const BoolList *>(v)->values(),
-                        [](uint8_t b) { return integer(b != 0); });
+        return set_scalars(r, out, static_cast<const BoolList *>(v)->values(),
+                           [](uint8_t b) { return integer(b != 0); });
     default:
         return r.refuse("an unknown kind of value");
     }
@@ -269,6 +288,66 @@ template <typename P> void read_pk(const P *p, hg_fbw_request *out)
     out->pk = slice(p->primary_id());
 }
 
+bool read_definition(Reader &r, const SqlSchema::TableDefinition *in, hg_fbw_request *out)
+{
+    if (!in || !in->columns() || !in->columns()->size())
+        return r.refuse("a definition without columns");
+    if (in->columns()->size() > HG_FBW_MAX_COLUMNS)
+        return r.refuse("a definition with too many columns");
+    auto *cols = r.make<hg_fbw_column>(in->columns()->size());
+    for (flatbuffers::uoffset_t i = 0; i < in->columns()->size(); i++) {
+        const auto *c = in->columns()->Get(i);
+        cols[i].name = slice(c->name());
+        cols[i].type = static_cast<unsigned>(c->data_type());
+        cols[i].nullable = c->is_nullable();
+        cols[i].has_options = c->custom_options() && c->custom_options()->options() &&
+                              c->custom_options()->options()->size();
+        for (flatbuffers::uoffset_t k = 0; c->constraints() && k < c->constraints()->size(); k++) {
+            auto number = static_cast<unsigned>(c->constraints()->Get(k));
+            if (number >= HG_FBW_CONSTRAINTS)
+                return r.refuse("an unknown constraint");
+            cols[i].constraints |= 1u << number;
+        }
+    }
+    out->query.table = slice(in->name());
+    out->definition.name = out->query.table;
+    out->definition.cols = cols;
+    out->definition.ncols = in->columns()->size();
+    out->definition.has_options = in->table_options() && in->table_options()->options() &&
+                                  in->table_options()->options()->size();
+    return true;
+}
+
+using Names = flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>;
+
+bool read_fields(Reader &r, const Names *in, hg_fbw_names *out)
+{
+    if (!in)
+        return true;
+    if (in->size() > HG_FBW_MAX_AGG_FIELDS)
+        return r.refuse("too many columns to aggregate");
+    auto *names = r.make<hg_slice>(in->size());
+    for (flatbuffers::uoffset_t i = 0; i < in->size(); i++)
+        names[i] = slice(in->Get(i));
+    *out = hg_fbw_names{names, in->size()};
+    return true;
+}
+
+bool read_aggregation(Reader &r, const SqlRpc::RunAggregationReq *p, hg_fbw_request *out)
+{
+    out->count = p->count_enabled();
+    if (p->wrapper()) {
+        hg_sq_filter *root = r.make<hg_sq_filter>(1);
+        if (!read_wrapper(r, p->wrapper(), root, 0))
+            return false;
+        out->query.filter = root;
+    }
+    return read_fields(r, p->sum_fields(), &out->agg[HG_FBW_SUM]) &&
+           read_fields(r, p->average_fields(), &out->agg[HG_FBW_AVG]) &&
+           read_fields(r, p->minimum_fields(), &out->agg[HG_FBW_MIN]) &&
+           read_fields(r, p->maximum_fields(), &out->agg[HG_FBW_MAX]);
+}
+
 bool read_payload(Reader &r, const SqlRpc::RequestEnvelope *e, hg_fbw_request *out)
 {
     using namespace SqlRpc;
@@ -305,9 +384,12 @@ bool read_payload(Reader &r, const SqlRpc::RequestEnvelope *e, hg_fbw_request *o
         return true;
     case RpcPayload_RunAggregationReq:
         read_names(e->payload_as_RunAggregationReq(), out);
-        return true;
+        return read_aggregation(r, e->payload_as_RunAggregationReq(), out);
+    case RpcPayload_CreateTableReq:
+        out->query.company = slice(e->payload_as_CreateTableReq()->company_id());
+        return read_definition(r, e->payload_as_CreateTableReq()->definition(), out);
     default:
-        return true; // CREATE_TABLE: no field of it is used
+        return r.refuse("unknown method");
     }
 }
 
@@ -367,6 +449,23 @@ flatbuffers::Offset<void> put_rows(Builder &b, const hg_fbw_reply *r)
     return SqlRpc::CreateRowsWithCursor(b, rows_at, entries_at).Union();
 }
 
+flatbuffers::Offset<void> put_agg(Builder &b, const hg_fbw_reply *r)
+{
+    using namespace SqlSchema;
+    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<KeyValuePair>>> maps[HG_FBW_AGGS];
+    flatbuffers::Offset<KeyValuePair> pairs[HG_FBW_MAX_AGG_FIELDS];
+    for (int m = 0; m < HG_FBW_AGGS; m++) {
+        for (size_t i = 0; i < r->maps[m].n; i++)
+            pairs[i] = CreateKeyValuePair(b, put_string(b, r->maps[m].at[i].key),
+                                          put_string(b, r->maps[m].at[i].value));
+        if (r->maps[m].n)
+            maps[m] = b.CreateVector(pairs, r->maps[m].n);
+    }
+    auto agg = CreateDataHelperAggregation(b, r->count, maps[HG_FBW_SUM], maps[HG_FBW_AVG],
+                                           maps[HG_FBW_MIN], maps[HG_FBW_MAX]);
+    return SqlRpc::CreateAggRes(b, agg).Union();
+}
+
 flatbuffers::Offset<void> put_data(Builder &b, const hg_fbw_reply *r, SqlRpc::RpcResponse *type)
 {
     using namespace SqlRpc;
@@ -383,6 +482,9 @@ flatbuffers::Offset<void> put_data(Builder &b, const hg_fbw_reply *r, SqlRpc::Rp
     case HG_FBW_BOOL:
         *type = RpcResponse_BoolRes;
         return CreateBoolRes(b, r->value).Union();
+    case HG_FBW_AGG:
+        *type = RpcResponse_AggRes;
+        return put_agg(b, r);
     default:
         *type = RpcResponse_NONE;
         return 0;
@@ -399,9 +501,6 @@ extern "C" int hg_fbw_read_request(struct hg_slice msg, struct hg_arena *a,
     const uint8_t *bytes = aligned(a, msg);
     if (!bytes || msg.n < 8)
         return -HG_E_FB_INVALID;
-    // Kafka hands out bytes at any address; the reader wants the alignment the builder promised.
-    if (reinterpret_cast<uintptr_t>(bytes) % 8 != 0)
-        bytes = static_cast<const uint8_t *>(memcpy(hg_arena_alloc(a, msg.n), bytes, msg.n));
     flatbuffers::Verifier verifier(bytes, msg.n, 128, 100000);
     if (!SqlRpc::VerifyRequestEnvelopeBuffer(verifier))
         return -HG_E_FB_INVALID;

@@ -146,7 +146,7 @@ static int make_trigger(sqlite3 *db, const struct hg_table *t, const struct trig
     return rc;
 }
 
-static int watch_table(sqlite3 *db, struct hg_slice name, struct hg_buf *why)
+int hg_store_watch(sqlite3 *db, struct hg_slice name, struct hg_buf *why)
 {
     struct hg_table t;
     struct hg_buf unfit = {0};
@@ -177,7 +177,7 @@ static int watch_tables(sqlite3 *db, struct hg_buf *why)
     }
     int rc = sqlite3_finalize(st) == SQLITE_OK ? 0 : failed(db, "schema", why);
     for (size_t at = 0; at < names.n && rc == 0; at += strlen(names.p + at) + 1)
-        rc = watch_table(db, hg_slice_str(names.p + at), why);
+        rc = hg_store_watch(db, hg_slice_str(names.p + at), why);
     hg_buf_fini(&names);
     return rc;
 }

@@ -7,6 +7,7 @@
 
 #include <sqlite3.h>
 #include "common/base/buf.h"
+#include "tools/fb_worker.h"
 #include "tools/sqlquery.h"
 
 #ifdef __cplusplus
@@ -17,6 +18,10 @@ extern "C" {
 void hgt_request(struct hg_buf *out, const char *corr, const char *reply_topic, unsigned method,
                  const struct hg_sq_query *q, const char *pk_column, const char *pk,
                  const char *json);
+/* CREATE_TABLE and RUN_AGGREGATION (its filter is q's). */
+void hgt_create_table(struct hg_buf *out, const char *company, const struct hg_fbw_definition *d);
+void hgt_aggregation(struct hg_buf *out, const struct hg_sq_query *q, bool count,
+                     const struct hg_fbw_names agg[HG_FBW_AGGS]);
 /* StreamingSqlDataFilter. */
 void hgt_filter(struct hg_buf *out, const struct hg_sq_query *q);
 
@@ -32,6 +37,7 @@ struct hgt_reply {
     char rows[64][512];
     size_t ncursor;
     char cursor[8][64]; /* field=value */
+    char agg[256];      /* "count=2 sum.a=3 ..." */
 };
 void hgt_reply_read(struct hg_slice bytes, struct hgt_reply *r);
 

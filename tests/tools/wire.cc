@@ -186,6 +186,39 @@ void read_entry(const SqlSchema::CursorEntry *e, char *to, size_t cap)
         snprintf(to, cap, "%s=null", e->field()->c_str());
 }
 
+void finish(Builder &b, unsigned method, Offset<void> body, struct hg_buf *out)
+{
+    auto c = b.CreateString("corr-1"), t = b.CreateString("replies");
+    b.Finish(SqlRpc::CreateRequestEnvelope(b, c, t, static_cast<SqlRpc::RpcMethod>(method),
+                                           static_cast<SqlRpc::RpcPayload>(method + 1), body));
+    hg_buf_add(out, b.GetBufferPointer(), b.GetSize());
+}
+
+Offset<SqlSchema::TableColumn> column(Builder &b, const hg_fbw_column &c)
+{
+    uint8_t list[16];
+    size_t n = 0;
+    for (unsigned i = 0; i < 16; i++)
+        if (c.constraints >> i & 1)
+            list[n++] = static_cast<uint8_t>(i);
+    auto constraints = b.CreateVector(list, n);
+    auto pair = SqlSchema::CreateKeyValuePair(b, b.CreateString("k"), b.CreateString("v"));
+    auto options = c.has_options ? SqlSchema::CreateCustomOptions(b, b.CreateVector(&pair, 1))
+                                 : Offset<SqlSchema::CustomOptions>();
+    return SqlSchema::CreateTableColumn(b, text(b, c.name),
+                                        static_cast<SqlSchema::SQLDataType>(c.type), c.nullable,
+                                        constraints, options);
+}
+
+void read_map(const Vector<Offset<SqlSchema::KeyValuePair>> *map, const char *name, hgt_reply *r)
+{
+    for (uoffset_t i = 0; map && i < map->size(); i++) {
+        size_t at = strlen(r->agg);
+        snprintf(r->agg + at, sizeof r->agg - at, " %s.%s=%s", name, map->Get(i)->key()->c_str(),
+                 map->Get(i)->value()->c_str());
+    }
+}
+
 void read_reply(const uint8_t *p, hgt_reply *r)
 {
     const auto *e = GetRoot<SqlRpc::ResponseEnvelope>(p);
@@ -203,6 +236,13 @@ void read_reply(const uint8_t *p, hgt_reply *r)
     }
     if (const auto *res = e->data_as_BoolRes())
         r->value = res->value();
+    if (const auto *res = e->data_as_AggRes()) {
+        snprintf(r->agg, sizeof r->agg, "count=%u", res->agg()->count());
+        read_map(res->agg()->sum_values(), "sum", r);
+        read_map(res->agg()->avg_values(), "avg", r);
+        read_map(res->agg()->minimum_values(), "min", r);
+        read_map(res->agg()->maximum_values(), "max", r);
+    }
     if (const auto *rc = e->data_as_RowsWithCursor()) {
         read_rows(rc->rows(), r);
         r->ncursor = rc->cursor() ? rc->cursor()->size() : 0;
@@ -223,6 +263,43 @@ extern "C" void hgt_request(struct hg_buf *out, const char *corr, const char *re
     b.Finish(SqlRpc::CreateRequestEnvelope(b, c, t, static_cast<SqlRpc::RpcMethod>(method),
                                            static_cast<SqlRpc::RpcPayload>(method + 1), body));
     hg_buf_add(out, b.GetBufferPointer(), b.GetSize());
+}
+
+extern "C" void hgt_create_table(struct hg_buf *out, const char *company,
+                                 const struct hg_fbw_definition *d)
+{
+    Builder b(256);
+    Offset<SqlSchema::TableColumn> cols[16];
+    for (size_t i = 0; i < d->ncols; i++)
+        cols[i] = column(b, d->cols[i]);
+    auto list = b.CreateVector(cols, d->ncols);
+    auto pair = SqlSchema::CreateKeyValuePair(b, b.CreateString("k"), b.CreateString("v"));
+    auto options = d->has_options ? SqlSchema::CreateTableOptions(b, b.CreateVector(&pair, 1))
+                                  : Offset<SqlSchema::TableOptions>();
+    auto def = SqlSchema::CreateTableDefinition(b, text(b, d->name), list,
+                                                b.CreateString("a comment"), options);
+    finish(b, 5, SqlRpc::CreateCreateTableReq(b, b.CreateString(company), def).Union(), out);
+}
+
+extern "C" void hgt_aggregation(struct hg_buf *out, const struct hg_sq_query *q, bool count,
+                                const struct hg_fbw_names agg[HG_FBW_AGGS])
+{
+    Builder b(256);
+    Offset<Vector<Offset<String>>> lists[HG_FBW_AGGS];
+    for (int m = 0; m < HG_FBW_AGGS; m++) {
+        Offset<String> names[16];
+        for (size_t i = 0; i < agg[m].n; i++)
+            names[i] = text(b, agg[m].at[i]);
+        if (agg[m].n)
+            lists[m] = b.CreateVector(names, agg[m].n);
+    }
+    Parts p = parts(b, q);
+    auto company = text(b, q->company), table = text(b, q->table);
+    finish(b, 7,
+           SqlRpc::CreateRunAggregationReq(b, company, table, count, lists[0], lists[1], lists[2],
+                                           lists[3], p.root)
+               .Union(),
+           out);
 }
 
 extern "C" void hgt_filter(struct hg_buf *out, const struct hg_sq_query *q)
