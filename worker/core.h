@@ -70,6 +70,7 @@ struct hg_worker {
     struct hg_hub hub;
     struct hg_streams streams;
     struct hg_rpcs rpcs;
+    struct hg_map tenant_calls; /* calls in flight by tenant; op_rpc.c's */
     struct hg_kafka *kafka;
     struct hg_ingest in;
     struct hg_relay relay;

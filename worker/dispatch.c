@@ -24,6 +24,13 @@ void hg_dispatch_error(struct hg_worker *w, struct hg_conn *c, int err, struct h
     hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
 }
 
+bool hg_dispatch_strict(const struct hg_worker *w, const struct hg_conn *c)
+{
+    if (w->conf->query_mode == HG_QUERY_AUTO)
+        return !hg_dialect(c->s.dialect)->lenient;
+    return w->conf->query_mode == HG_QUERY_STRICT;
+}
+
 /* The two shapes of the sources (spec 2, C-3). */
 static void bad_json(struct hg_worker *w, struct hg_conn *c)
 {

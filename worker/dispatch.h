@@ -13,6 +13,9 @@ void hg_dispatch_message(struct hg_worker *w, struct hg_conn *c, bool binary, st
 void hg_dispatch_error(struct hg_worker *w, struct hg_conn *c, int err, struct hg_slice hash_id,
                        struct hg_slice detail);
 
+/* Are queries of this connection judged strictly: query_mode, and with auto its profile. */
+bool hg_dispatch_strict(const struct hg_worker *w, const struct hg_conn *c);
+
 typedef void (*hg_op_handler)(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op);
 #define HG_OP_BEGIN(op, reply, doc)                                                                \
     void hg_op_do_##op(struct hg_worker *w, struct hg_conn *c, const struct hg_op *o);

@@ -1,11 +1,61 @@
 /* Handler of the rpc op: a client's call passed on to the SQL worker, walled to its tenant. */
+#include <stdio.h>
 #include <stdlib.h>
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "common/base/num.h"
 #include "proto/json.h"
+#include "proto/query.h"
+#include "proto/tabledef.h"
 #include "worker/dispatch.h"
 
+/* Calls in flight of one tenant, kept while there are any: clients that come and go don't start at
+ * zero. */
+struct hg_tenant_calls {
+    struct hg_map_node node; /* key: the tenant's name, borrowed from the atom */
+    const struct hg_atom *tenant;
+    uint32_t n;
+};
+
+static struct hg_tenant_calls *tenant_find(struct hg_worker *w, const struct hg_atom *tenant)
+{
+    struct hg_map_node *node = hg_map_get(&w->tenant_calls, hg_atom_text(tenant));
+
+    return node ? HG_CONTAINER_OF(node, struct hg_tenant_calls, node) : NULL;
+}
+
+static uint32_t tenant_calls(struct hg_worker *w, const struct hg_atom *tenant)
+{
+    const struct hg_tenant_calls *t = tenant_find(w, tenant);
+
+    return t ? t->n : 0;
+}
+
+static struct hg_tenant_calls *tenant_enter(struct hg_worker *w, const struct hg_atom *tenant)
+{
+    struct hg_tenant_calls *t = tenant_find(w, tenant);
+
+    if (!t) {
+        t = hg_calloc(1, sizeof *t);
+        t->tenant = hg_atom_get(hg_atom_text(tenant));
+        t->node.key = hg_atom_text(t->tenant);
+        hg_map_put(&w->tenant_calls, &t->node);
+    }
+    t->n++;
+    return t;
+}
+
+static void tenant_leave(struct hg_worker *w, struct hg_tenant_calls *t)
+{
+    if (--t->n > 0)
+        return;
+    hg_map_del(&w->tenant_calls, &t->node);
+    hg_atom_put(t->tenant);
+    free(t);
+}
+
 struct pending { /* whose call it is; the client may be gone when the answer comes */
+    struct hg_tenant_calls *tenant;
     uint32_t index, gen;
     struct hg_slice method, correlation_id;
     char bytes[];
@@ -26,6 +76,7 @@ static void on_done(void *ctx, void *arg, uint64_t arg2, const struct hg_rpc_res
     struct hg_conn *c = hg_conn_find(&w->conns, p->index, p->gen);
 
     (void)arg2;
+    tenant_leave(w, p->tenant);
     if (c && c->state == HG_CONN_OPEN) {
         c->s.ncalls--;
         if (r->err < 0) {
@@ -60,77 +111,336 @@ static struct pending *pending_new(const struct hg_conn *c, const struct hg_op_r
 struct args {
     const struct hg_sqlrpc_call *call;
     struct hg_json_val payload;
+    bool strict;
+    char why[HG_QUERY_WHY_MAX + 16]; /* a fault that had to be written */
 };
 
-static struct hg_json_val either(struct hg_json_val v, const char *a, const char *b)
-{
-    struct hg_json_val x = hg_json_get(v, a);
+typedef const char *(*put_fn)(struct args *a, struct hg_buf *out);
 
-    return hg_json_type(x) == HG_JSON_ABSENT || hg_json_type(x) == HG_JSON_NULL ? hg_json_get(v, b)
-                                                                                : x;
+static struct hg_json_val get(const struct args *a, const char *key)
+{
+    return hg_json_get(a->payload, key);
 }
 
-/* A string's content or a number's text, as the sources stringify ids. */
-static struct hg_slice id_text(struct hg_json_val v)
+static bool is_given(struct hg_json_val v)
 {
-    struct hg_slice s = hg_json_text(v);
-
-    if (s.p)
-        return s;
-    return hg_json_type(v) == HG_JSON_NUMBER ? hg_json_raw(v) : HG_SLICE_LIT("");
+    return v.node && hg_json_type(v) != HG_JSON_NULL;
 }
 
-static struct hg_slice pk_column(const struct args *a)
+static struct hg_json_val either(const struct args *a, const char *one, const char *other)
 {
-    struct hg_slice s = hg_json_text(either(a->payload, "primaryKeyColumn", "primary_key_column"));
+    struct hg_json_val v = get(a, one);
 
-    return s.n ? s : HG_SLICE_LIT("id");
+    return is_given(v) ? v : get(a, other);
 }
 
-/* An object's JSON text; a string holding one is passed through, not encoded twice (B-27). */
+/* JavaScript's String() of a scalar; integers as written, to the last digit. */
+static struct hg_slice scalar_text(struct hg_json_val v)
+{
+    switch (hg_json_type(v)) {
+    case HG_JSON_STRING:
+        return hg_json_text(v);
+    case HG_JSON_NUMBER:
+    case HG_JSON_BOOL:
+        return hg_json_raw(v);
+    case HG_JSON_ABSENT:
+    case HG_JSON_NULL:
+        return HG_SLICE_LIT("");
+    case HG_JSON_ARRAY:
+    case HG_JSON_OBJECT:
+        break;
+    }
+    return HG_SLICE_NONE;
+}
+
+struct row_id {
+    struct hg_slice column, value;
+};
+
+static const char *read_id(const struct args *a, struct row_id *id)
+{
+    struct hg_json_val column = get(a, "primaryKeyColumn");
+
+    if (!hg_json_is_truthy(column))
+        column = get(a, "primary_key_column");
+    id->column = hg_json_is_truthy(column) ? scalar_text(column) : HG_SLICE_LIT("id");
+    id->value = scalar_text(either(a, "primaryId", "primary_id"));
+    if (!id->column.p)
+        return "payload.primaryKeyColumn: expected a string";
+    return id->value.p ? NULL : "payload.primaryId: expected a string or a number";
+}
+
+static bool is_object_text(struct hg_slice s)
+{
+    size_t at = 0;
+
+    while (at < s.n && memchr(" \t\r\n", s.p[at], 4))
+        at++;
+    return at < s.n && s.p[at] == '{' && hg_json_is_valid(s);
+}
+
+/* An object's JSON text; a string that holds one is passed through, not encoded twice (B-27). */
 static struct hg_slice object_text(struct hg_json_val v)
 {
     struct hg_slice s = hg_json_text(v);
 
-    if (hg_json_type(v) == HG_JSON_ABSENT)
+    if (!is_given(v))
         return HG_SLICE_LIT("{}");
     if (hg_json_type(v) == HG_JSON_OBJECT)
         return hg_json_raw(v);
-    return s.p && hg_json_is_valid(s) ? s : HG_SLICE_NONE;
+    return is_object_text(s) ? s : HG_SLICE_NONE;
 }
 
-static const char *update_single(const struct args *a, struct hg_buf *out)
-{
-    struct hg_slice id = id_text(either(a->payload, "primaryId", "primary_id"));
-    struct hg_slice updates = object_text(either(a->payload, "updates", "updates_json"));
+/* ---- GET_DATA and RUN_AGGREGATION: queries ---- */
 
-    if (id.n == 0)
-        return "payload.primaryId: expected a string or a number";
-    if (!updates.p)
-        return "payload.updates: expected an object, or its JSON text";
-    hg_sqlrpc_put_update_single(out, a->call, pk_column(a), id, updates);
+enum { DEFAULT_LIMIT = 500 };
+
+/* What the reader says is told with its code, as a refused subscribe does. */
+static const char *bad_query(struct args *a, const char why[HG_QUERY_WHY_MAX])
+{
+    snprintf(a->why, sizeof a->why, "%s: %s", hg_err_row(HG_E_BAD_QUERY)->wire, why);
+    return a->why;
+}
+
+static const char *read_query(struct args *a, struct hg_slice json, struct hg_query **q)
+{
+    char why[HG_QUERY_WHY_MAX];
+
+    return hg_query_from_json(json, a->strict, q, why) < 0 ? bad_query(a, why) : NULL;
+}
+
+static const char *put_get_data(struct args *a, struct hg_slice json, struct hg_buf *out)
+{
+    struct hg_query *q = NULL;
+    const char *why = read_query(a, json, &q);
+
+    if (!why)
+        hg_query_put_get_data(out, a->call, q, DEFAULT_LIMIT);
+    hg_query_free(q);
+    return why;
+}
+
+static void add_member(struct hg_buf *text, const char *key, struct hg_slice raw)
+{
+    hg_buf_addf(text, "%s\"%s\":", text->n > 1 ? "," : "", key);
+    hg_buf_add_slice(text, raw);
+}
+
+/* The sources take numbers as text, too. */
+static struct hg_slice count_text(struct hg_json_val v)
+{
+    const char *unused;
+    uint64_t n;
+    struct hg_slice s = hg_json_text(v);
+
+    return s.p && hg_num_u64(s, &n, &unused) == 0 ? s : hg_json_raw(v);
+}
+
+/* The loose fields as one query; what is falsy is not there, as in the sources. Offset and
+ * strict_after count (B-26). */
+static void loose_query(const struct args *a, struct hg_buf *text)
+{
+    static const char *const parts[] = {"wrapper", "order", "cursor"}, *const counts[] = {"limit",
+                                                                                          "offset"};
+    struct hg_json_val after = either(a, "strict_after", "strictAfter");
+
+    hg_buf_addc(text, '{');
+    for (unsigned i = 0; i < HG_COUNTOF(parts); i++)
+        if (hg_json_is_truthy(get(a, parts[i])))
+            add_member(text, parts[i], hg_json_raw(get(a, parts[i])));
+    for (unsigned i = 0; i < HG_COUNTOF(counts); i++)
+        if (is_given(get(a, counts[i])))
+            add_member(text, counts[i], count_text(get(a, counts[i])));
+    if (is_given(after))
+        add_member(text, "strict_after", hg_json_raw(after));
+    hg_buf_addc(text, '}');
+}
+
+static const char *get_data(struct args *a, struct hg_buf *out)
+{
+    struct hg_slice json = hg_json_text(get(a, "queryJson"));
+    struct hg_buf text = {0};
+    const char *why;
+
+    if (json.n > 0) {
+        if (!a->strict && !is_object_text(json)) /* the sources' {} */
+            json = HG_SLICE_LIT("{}");
+        return put_get_data(a, json, out);
+    }
+    loose_query(a, &text);
+    why = put_get_data(a, hg_buf_slice(&text), out);
+    hg_buf_fini(&text);
+    return why;
+}
+
+static const char *read_fields(struct hg_json_val list, struct hg_slice **fields, size_t *n)
+{
+    size_t count = hg_json_count(list);
+
+    if (!is_given(list))
+        return NULL;
+    if (hg_json_type(list) != HG_JSON_ARRAY)
+        return "";
+    *fields = count ? hg_calloc(count, sizeof **fields) : NULL;
+    for (struct hg_json_val v = hg_json_first(list); *n < count; v = hg_json_next(v)) {
+        (*fields)[*n] = hg_json_text(v);
+        if ((*fields)[(*n)++].n == 0)
+            return "";
+    }
     return NULL;
 }
 
-static const struct {
-    enum hg_sqlrpc_method method;
-    const char *(*put)(const struct args *a, struct hg_buf *out);
-} methods[] = {
-    {HG_SQLRPC_UPDATE_SINGLE, update_single},
+static const char *put_aggregation(struct args *a, struct hg_query_agg *agg, struct hg_buf *out)
+{
+    struct hg_json_val wrapper = get(a, "wrapper");
+    struct hg_query *q = NULL;
+    struct hg_buf text = {0};
+    const char *why = NULL;
+
+    agg->count =
+        hg_json_is_truthy(get(a, "countEnabled")) || hg_json_is_truthy(get(a, "count_enabled"));
+    if (hg_json_is_truthy(wrapper)) {
+        hg_buf_addc(&text, '{');
+        add_member(&text, "wrapper", hg_json_raw(wrapper));
+        hg_buf_addc(&text, '}');
+        why = read_query(a, hg_buf_slice(&text), &q);
+    }
+    if (!why)
+        hg_query_put_aggregation(out, a->call, q, agg);
+    hg_query_free(q);
+    hg_buf_fini(&text);
+    return why;
+}
+
+static const char *run_aggregation(struct args *a, struct hg_buf *out)
+{
+    static const char *const names[4][2] = {{"sumFields", "sum_fields"},
+                                            {"averageFields", "average_fields"},
+                                            {"minimumFields", "minimum_fields"},
+                                            {"maximumFields", "maximum_fields"}};
+    struct hg_slice *fields[4] = {0};
+    struct hg_query_agg agg = {0};
+    const char *why = NULL;
+
+    for (unsigned i = 0; i < 4 && !why; i++) {
+        why = read_fields(either(a, names[i][0], names[i][1]), &fields[i], &agg.of[i].n);
+        agg.of[i].fields = fields[i];
+        if (why) {
+            snprintf(a->why, sizeof a->why, "payload.%s: expected an array of strings",
+                     names[i][0]);
+            why = a->why;
+        }
+    }
+    if (!why)
+        why = put_aggregation(a, &agg, out);
+    for (unsigned i = 0; i < 4; i++)
+        free(fields[i]);
+    return why;
+}
+
+/* ---- rows ---- */
+
+static const char *get_single(struct args *a, struct hg_buf *out)
+{
+    struct row_id id;
+    const char *why = read_id(a, &id);
+
+    if (!why)
+        hg_sqlrpc_put_get_single(out, a->call, id.column, id.value);
+    return why;
+}
+
+static const char *add_single(struct args *a, struct hg_buf *out)
+{
+    static const char *const names[] = {"row", "row_json", "data", "rowJson", "row_json_parsed"};
+    struct hg_json_val v = {0};
+    struct hg_slice row;
+    struct row_id id;
+    const char *why = read_id(a, &id);
+
+    for (unsigned i = 0; i < HG_COUNTOF(names) && !hg_json_is_truthy(v); i++)
+        v = get(a, names[i]);
+    row = hg_json_is_truthy(v) ? object_text(v) : HG_SLICE_LIT("{}");
+    if (!row.p)
+        return "payload.row: expected an object, or its JSON text";
+    if (!why)
+        hg_sqlrpc_put_add_single(out, a->call, id.column, row);
+    return why;
+}
+
+static const char *update_single(struct args *a, struct hg_buf *out)
+{
+    struct hg_slice updates = object_text(either(a, "updates", "updates_json"));
+    struct row_id id;
+    const char *why = read_id(a, &id);
+
+    if (!updates.p)
+        return "payload.updates: expected an object, or its JSON text";
+    if (!why)
+        hg_sqlrpc_put_update_single(out, a->call, id.column, id.value, updates);
+    return why;
+}
+
+static const char *delete_row(struct args *a, struct hg_buf *out)
+{
+    struct row_id id;
+    const char *why = read_id(a, &id);
+
+    if (!why)
+        hg_sqlrpc_put_delete_row(out, a->call, id.column, id.value);
+    return why;
+}
+
+/* ---- tables ---- */
+
+static const char *put_create(struct args *a, struct hg_json_val definition, struct hg_buf *out)
+{
+    char why[HG_QUERY_WHY_MAX];
+
+    if (hg_tabledef_put_create(out, a->call, definition, why) == 0)
+        return NULL;
+    snprintf(a->why, sizeof a->why, "definition: %s", why);
+    return a->why;
+}
+
+static const char *create_table(struct args *a, struct hg_buf *out)
+{
+    struct hg_json_val v = either(a, "definition", "definition_json");
+    struct hg_json doc = {0};
+    const char *why;
+
+    if (!hg_json_text(v).p)
+        return put_create(a, v, out);
+    if (hg_json_parse(hg_json_text(v), NULL, &doc) < 0)
+        why = "payload.definition_json: not JSON, or nested too deep";
+    else
+        why = put_create(a, hg_json_root(&doc), out);
+    hg_json_fini(&doc);
+    return why;
+}
+
+static const char *table_exists(struct args *a, struct hg_buf *out)
+{
+    hg_sqlrpc_put_table_exists(out, a->call);
+    return NULL;
+}
+
+static const put_fn methods[HG_SQLRPC_METHODS] = {
+    [HG_SQLRPC_GET_DATA] = get_data,         [HG_SQLRPC_GET_SINGLE] = get_single,
+    [HG_SQLRPC_ADD_SINGLE] = add_single,     [HG_SQLRPC_UPDATE_SINGLE] = update_single,
+    [HG_SQLRPC_DELETE_ROW] = delete_row,     [HG_SQLRPC_CREATE_TABLE] = create_table,
+    [HG_SQLRPC_TABLE_EXISTS] = table_exists, [HG_SQLRPC_RUN_AGGREGATION] = run_aggregation,
 };
 
-static const char *build(const struct args *a, struct hg_slice method, struct hg_buf *out)
+static const char *build(struct args *a, struct hg_slice method, struct hg_buf *out)
 {
     int m = hg_sqlrpc_method_find(method);
 
     if (m < 0)
         return "Unknown RPC method: ";
-    if (a->call->table.n == 0)
+    if (a->call->table.n == 0 && m != HG_SQLRPC_CREATE_TABLE)
         return "table: expected a string of at least 1 character";
-    for (unsigned i = 0; i < HG_COUNTOF(methods); i++)
-        if ((int)methods[i].method == m)
-            return methods[i].put(a, out);
-    return "RPC method not supported by this version: ";
+    return methods[m](a, out);
 }
 
 static struct hg_slice table_of(const struct hg_op_rpc *o, struct hg_json_val payload)
@@ -150,6 +460,8 @@ static const char *refusal(struct hg_worker *w, const struct hg_conn *c, const s
         return "forbidden: companyId is not the tenant of this connection";
     if (c->s.ncalls >= w->conf->max_calls)
         return "too many calls in flight";
+    if (tenant_calls(w, c->s.tenant) >= w->conf->max_calls_tenant)
+        return "too many calls in flight of this tenant";
     if (!hg_kafka_replies_ready(w->kafka))
         return hg_err_row(HG_E_RPC_UNAVAILABLE)->wire;
     return NULL;
@@ -160,7 +472,7 @@ static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc 
 {
     struct hg_buf request = {0}, text = {0};
     struct hg_rpc_call *rc = hg_rpc_new(&w->rpcs, on_done, w, NULL, 0);
-    struct args a = {&rc->spec, payload};
+    struct args a = {.call = &rc->spec, .payload = payload, .strict = hg_dispatch_strict(w, c)};
     const char *why;
 
     rc->spec.company = hg_atom_text(c->s.tenant);
@@ -173,7 +485,10 @@ static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc 
         reply_error(w, c, o->method, o->correlation_id, hg_buf_slice(&text));
         hg_rpc_drop(rc);
     } else {
-        rc->arg = pending_new(c, o);
+        struct pending *p = pending_new(c, o);
+
+        p->tenant = tenant_enter(w, c->s.tenant);
+        rc->arg = p;
         c->s.ncalls++;
         hg_rpc_send(&w->rpcs, rc, hg_buf_slice(&request));
     }
@@ -185,16 +500,9 @@ void hg_op_do_rpc(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op
 {
     const struct hg_op_rpc *o = &op->rpc;
     const char *why = refusal(w, c, o);
-    struct hg_json payload = {0};
 
-    if (why) {
+    if (why)
         reply_error(w, c, o->method, o->correlation_id, hg_slice_str(why));
-        return;
-    }
-    if (o->payload.p && hg_json_parse(o->payload, NULL, &payload) < 0)
-        reply_error(w, c, o->method, o->correlation_id,
-                    HG_SLICE_LIT("payload: nested too deep or too large"));
     else
-        call(w, c, o, hg_json_root(&payload));
-    hg_json_fini(&payload);
+        call(w, c, o, hg_json_get(hg_json_root(&op->doc), "payload"));
 }

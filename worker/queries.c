@@ -159,19 +159,12 @@ const struct hg_stream_ops hg_queries_ops = {
 
 /* ---- subscribe, unsubscribe ---- */
 
-static bool is_strict(const struct hg_worker *w, const struct hg_conn *c)
-{
-    if (w->conf->query_mode == HG_QUERY_AUTO)
-        return !hg_dialect(c->s.dialect)->lenient;
-    return w->conf->query_mode == HG_QUERY_STRICT;
-}
-
 /* The parsed query, and its bytes for the control topic. A lenient profile goes on without a query
  * that it cannot read. */
 static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o,
                       struct hg_query **q, struct hg_buf *control, char why[HG_QUERY_WHY_MAX])
 {
-    bool strict = is_strict(w, c);
+    bool strict = hg_dispatch_strict(w, c);
     struct hg_buf fb = {0};
     int rc = 0;
 

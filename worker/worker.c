@@ -373,6 +373,7 @@ static void end(struct hg_worker *w)
 {
     hg_doing_set(w, HG_DOING_STOP);
     hg_rpcs_fini(&w->rpcs);
+    hg_map_fini(&w->tenant_calls); /* every call has ended */
     hg_conns_fini(&w->conns);
     hg_streams_fini(&w->streams);
     hg_typed_fini(w);

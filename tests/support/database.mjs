@@ -82,6 +82,7 @@ export class Database {
    *   replica    { lagMs } rows of a replica that applies changes so late; otherwise of the primary
    *   nameLsn    the reply says snapshot-lsn
    *   fail       text: ok = false; 'malformed': bytes that are no FlatBuffer; 'silent': no reply
+   *   reply      what to answer instead: fields of encodeReply, bytes, or a list of such, sent in order
    */
   async serve(behaviour = {}) {
     this.behaviour = behaviour;
@@ -113,6 +114,12 @@ export class Database {
     if (delay) await new Promise((r) => setTimeout(r, delay));
     const fail = this.setting('fail', request);
     if (fail === 'silent') return;
+    const reply = this.setting('reply', request);
+    if (reply) {
+      const messages = [reply].flat().map((r) => ({ key: request.correlationId, value: Buffer.isBuffer(r) ? r : encodeReply({ correlationId: request.correlationId, ...r }) }));
+      await this.replies.send({ topic: request.replyTopic, messages, acks: 1 });
+      return;
+    }
     const value = fail === 'malformed' ? Buffer.from('no flatbuffer, only text of some length') : this.replyTo(request, fail);
     const headers = {};
     if (!fail && this.setting('nameLsn', request)) headers['snapshot-lsn'] = String(request.readAt);
