@@ -45,7 +45,7 @@ static const char usage[] =
     "  headgate --print=WHAT            effective: each option, its value and where it came from;\n"
     "                                   example: a configuration file; docs, metrics, codes, ops: "
     "the references;\n"
-    "                                   version\n"
+    "                                   ops-json: the last one for programs; version\n"
     "  headgate ctl status [--json]     workers, connections, partitions, lag of the running "
     "gateway\n"
     "  headgate ctl reload              read the configuration again (as SIGHUP does)\n"
@@ -112,7 +112,8 @@ static const struct {
     const char *name;
     void (*fn)(struct hg_buf *out);
 } pages[] = {{"example", print_example}, {"docs", print_docs}, {"metrics", print_metrics},
-             {"codes", hg_err_docs},     {"ops", hg_op_docs},  {"version", print_version}};
+             {"codes", hg_err_docs},     {"ops", hg_op_docs},  {"ops-json", hg_op_json},
+             {"version", print_version}};
 
 static int print_page(const char *name)
 {
@@ -125,7 +126,8 @@ static int print_page(const char *name)
         return 0;
     }
     fprintf(stderr,
-            "headgate: --print=%s: effective, example, docs, metrics, codes, ops or version\n",
+            "headgate: --print=%s: effective, example, docs, metrics, codes, ops, ops-json or "
+            "version\n",
             name);
     return 2;
 }

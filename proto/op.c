@@ -281,3 +281,43 @@ void hg_op_docs(struct hg_buf *out)
     }
     hg_typed_docs(out);
 }
+
+/* ---- --print=ops-json ---- */
+
+static const char *const type_names[] = {
+    [T_NONE] = "NONE", [T_NAME] = "NAME",     [T_TEXT] = "TEXT", [T_COUNT] = "COUNT",
+    [T_FLAG] = "FLAG", [T_CHOICE] = "CHOICE", [T_RAW] = "RAW",   [T_IDS] = "IDS"};
+
+static void json_member(struct hg_buf *out, const char *key, const char *text)
+{
+    hg_buf_addf(out, "\"%s\":", key);
+    hg_json_add_str(out, hg_slice_str(text));
+    hg_buf_addc(out, ',');
+}
+
+static void json_fields(struct hg_buf *out, const struct field *first)
+{
+    for (const struct field *f = first; f->type != T_NONE; f++) {
+        hg_buf_adds(out, f == first ? "{" : ",{");
+        json_member(out, "name", f->json);
+        json_member(out, "type", type_names[f->type]);
+        json_member(out, "words", f->arg);
+        json_member(out, "expected", f->expected);
+        hg_buf_addf(out, "\"required\":%s}", f->need == NEED_REQ ? "true" : "false");
+    }
+}
+
+void hg_op_json(struct hg_buf *out)
+{
+    hg_buf_adds(out, "{\"ops\":[");
+    for (int k = HG_OP_NONE + 1; k < HG_OP_COUNT; k++) {
+        hg_buf_adds(out, k == HG_OP_NONE + 1 ? "\n{" : ",\n{");
+        json_member(out, "op", rows[k].name);
+        hg_buf_adds(out, "\"fields\":[");
+        json_fields(out, rows[k].fields);
+        hg_buf_adds(out, "]}");
+    }
+    hg_buf_adds(out, "],\n\"typed\":");
+    hg_typed_json(out);
+    hg_buf_adds(out, "}\n");
+}

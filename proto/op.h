@@ -96,6 +96,9 @@ struct hg_slice hg_op_id(const struct hg_op_ids *ids,
 const char *hg_op_name(enum hg_op_kind kind); /* "subscribe" */
 /* docs/OPS.md */
 void hg_op_docs(struct hg_buf *out);
+/* The rows of op.def and the types of typed.def for programs:
+ * {"ops":[{"op","fields":[{"name","type","words","expected","required"}]}], "typed":[...]} */
+void hg_op_json(struct hg_buf *out);
 
 /* ---- server frames ---- */
 

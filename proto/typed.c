@@ -37,6 +37,13 @@ void hg_typed_docs(struct hg_buf *out)
                      "by `POST /publish` (docs/clients.md).\n");
 }
 
+void hg_typed_json(struct hg_buf *out)
+{
+    for (int k = HG_TYPED_NONE + 1; k < HG_TYPED_KINDS; k++)
+        hg_buf_addf(out, "%s\"%s\"", k == HG_TYPED_NONE + 1 ? "[" : ",", rows[k].type);
+    hg_buf_adds(out, "]");
+}
+
 void hg_typed_put_event(struct hg_buf *out, struct hg_slice channel, struct hg_json_val data,
                         int64_t timestamp_ms)
 {

@@ -21,6 +21,7 @@ enum hg_typed_kind {
 
 enum hg_typed_kind hg_typed_find(struct hg_slice type);
 void hg_typed_docs(struct hg_buf *out); /* part of docs/OPS.md */
+void hg_typed_json(struct hg_buf *out); /* the types, as an array */
 
 /* {"type":"event","channel":C,"data":{...,"timestamp":MS}}; data is an object. A timestamp it has
  * already stays. */

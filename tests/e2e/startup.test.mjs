@@ -25,7 +25,7 @@ test('--version, --help, --print, --check', { timeout: 60000 }, async () => {
   const help = await headgate(['--help']);
   assert.equal(help.code, 0);
   assert.match(help.stdout, /--config/);
-  for (const what of ['effective', 'example', 'docs', 'metrics', 'codes', 'ops']) {
+  for (const what of ['effective', 'example', 'docs', 'metrics', 'codes', 'ops', 'ops-json']) {
     const r = await headgate([`--print=${what}`]);
     assert.equal(r.code, 0, what);
     assert.ok(r.stdout.length > 500, what);
