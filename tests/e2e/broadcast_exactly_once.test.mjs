@@ -75,7 +75,7 @@ test('each member on both hosts gets each broadcast once, in order; others none'
   for (const c of others) assert.deepEqual(s.broadcasts(c), []);
 });
 
-test('leave, excludeSelf, exclude, paths and everyone', { timeout: 120000 }, async (t) => {
+test('B-32: leave, excludeSelf, exclude, paths and everyone', { timeout: 120000 }, async (t) => {
   const s = await scene(t);
   const [a, b, c, d] = s.perWorker.map((list) => list[0]);
   const id = async (x) => (await x.message({ type: 'welcome' })).data.connectionId;

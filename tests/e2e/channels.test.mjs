@@ -139,7 +139,7 @@ test('events, rooms, paths and all reach the right clients of all workers and ho
   assert.deepEqual([...texts(stranger), ...bytes.get(stranger)], []);
 });
 
-test('a kind of our own on tina4:ws is dropped and counted', { timeout: 120000 }, async (t) => {
+test('B-33: a kind of our own on tina4:ws is dropped and counted', { timeout: 120000 }, async (t) => {
   const s = await scene(t, 2);
   const c = await s.open(s.hosts[0]);
   await subscribe(c, 'files');

@@ -60,7 +60,7 @@ test('one host: 3 workers, 12 partitions, 200 streams, 300 clients', { timeout: 
   await fanOut(t, await stage(t, { partitions: 12, options: { workers: 3 } }));
 });
 
-test('two hosts with one Redis: the same diffs reach the clients of both', { timeout: 300000 }, async (t) => {
+test('B-18: two hosts with one Redis: the same diffs reach the clients of both', { timeout: 300000 }, async (t) => {
   const redis = await sharedRedis();
   await fanOut(t, await stage(t, { partitions: 12, hosts: 2, options: { workers: 2, backplane: 'redis', backplane_url: redis.url } }));
 });

@@ -7,7 +7,7 @@ import { Client } from '../support/client.mjs';
 import { CLOSE, PING, rawWebSocket } from '../support/http.mjs';
 import { stage } from '../support/stage.mjs';
 
-test('one that answers pings stays, one that does not is closed with 1001', { timeout: 60000 }, async (t) => {
+test('B-35: one that answers pings stays, one that does not is closed with 1001', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { sql: false, options: { workers: 1, ping_interval: '500ms', idle_timeout: '2s' } });
   const polite = s.keep(await Client.open(s.hg.url)); // its library answers pings
   let pings = 0;

@@ -165,7 +165,7 @@ test('disorder among held records mends itself', { timeout: 120000 }, async (t) 
   assert.equal(await s.hg.metric('headgate_records_disorder_total'), 0);
 });
 
-test('a topic made after the start is read from its first record', { timeout: 120000 }, async (t) => {
+test('B-19: a topic made after the start is read from its first record', { timeout: 120000 }, async (t) => {
   const late = `late.${process.pid}.${Date.now()}`;
   const s = await stage(t, {
     options: (topics) => ({ kafka_topics: `${topics.headgate.kafka_topics},${late}:diff`, kafka_metadata_interval: '300ms' }),

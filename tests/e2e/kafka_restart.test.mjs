@@ -68,7 +68,7 @@ for (const how of ['stop', 'kill']) {
   });
 }
 
-test('Kafka is absent when the gateway starts', { timeout: 120000 }, async (t) => {
+test('B-34: Kafka is absent when the gateway starts', { timeout: 120000 }, async (t) => {
   const started = [];
   t.after(async () => {
     for (const thing of started.reverse()) await thing.stop();

@@ -6,7 +6,7 @@ import { lsnHeader } from '../support/database.mjs';
 import { stage } from '../support/stage.mjs';
 import { waitFor } from '../support/wait.mjs';
 
-test('partitions added while it runs are read from their start', { timeout: 60000 }, async (t) => {
+test('B-19: partitions added while it runs are read from their start', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { partitions: 1, options: { workers: 2, kafka_metadata_interval: '200ms' } });
   const clients = s.keep(await openClients(4, s.hg.url));
   for (const c of clients) await c.subscribe('t', 'h');

@@ -22,7 +22,7 @@ async function flood(s, n = FLOOD) {
 
 const workersMemory = (hg) => hg.workers().reduce((sum, w) => sum + memoryOf(w.pid), 0);
 
-test('a client that stops reading: overflow, siblings untouched, memory bounded, subscribe again works', { timeout: 180000 }, async (t) => {
+test('B-15, B-17: a client that stops reading: overflow, siblings untouched, memory bounded, subscribe again works', { timeout: 180000 }, async (t) => {
   const s = await stage(t, { options: { workers: 2, out_stall: '1h' } });
   const [slow, fast, sibling] = s.keep([await Client.open(s.hg.url), await Client.open(s.hg.url), await Client.open(s.hg.url)]);
   for (const c of [slow, fast, sibling]) await c.subscribe('t', 'h');

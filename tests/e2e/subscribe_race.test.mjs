@@ -68,5 +68,5 @@ test('rows of the primary, position not named', { timeout: 300000 }, (t) => race
 
 test('rows of the primary, position named', { timeout: 300000 }, (t) => race(t, { delayMs, nameLsn: true }));
 
-test('rows of a replica that lags, position named', { timeout: 300000 }, (t) =>
+test('B-25: rows of a replica that lags, position named', { timeout: 300000 }, (t) =>
   race(t, { delayMs, nameLsn: true, replica: { lagMs: 120 } }, { mayFail: true }));

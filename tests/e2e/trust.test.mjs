@@ -12,7 +12,7 @@ import { waitFor } from '../support/wait.mjs';
 
 const as = (tenant) => ({ headers: { 'x-tenant': tenant } });
 
-test('x-tenant of an unlisted peer is ignored, and the log names the option', { timeout: 60000 }, async (t) => {
+test('B-29: x-tenant of an unlisted peer is ignored, and the log names the option', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { options: { workers: 1 } });
   const c = s.keep(await Client.open(s.hg.url, as('acme')));
   await c.subscribe('t', 'h');
@@ -43,7 +43,7 @@ for (const [options, user] of [[{}, 'anonymous'], [{ auth: 'trust' }, 'alice']])
   });
 }
 
-test('a tenant name that would make two keys one is refused', { timeout: 60000 }, async (t) => {
+test('B-13: a tenant name that would make two keys one is refused', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { sql: false, options: { workers: 1, trusted_proxies: '127.0.0.1' } });
   for (const tenant of ['a_b', 'a|b']) {
     await assert.rejects(Client.open(s.hg.url, as(tenant)), /400/);
