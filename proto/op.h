@@ -126,6 +126,15 @@ struct hg_op_snapshot {
 void hg_op_put_snapshot_head(struct hg_buf *out, const struct hg_op_snapshot *s);
 void hg_op_put_snapshot_tail(struct hg_buf *out);
 
+/* A page seed (spec 13.1), which goes to Kafka: the snapshot's rows and cursor for whoever builds
+ * pages. Up to and with "rows":[ ; then rows and the snapshot's tail. */
+struct hg_op_seed {
+    struct hg_slice company, table, hash_id;
+    struct hg_slice cursor; /* as in hg_op_snapshot */
+    struct hg_lsn lsn;
+};
+void hg_op_put_seed_head(struct hg_buf *out, const struct hg_op_seed *s);
+
 void hg_op_put_diffb64(struct hg_buf *out, struct hg_slice hash_id, struct hg_slice payload);
 
 enum hg_op_row_shape { HG_OP_ROW_NESTED, HG_OP_ROW_FLAT, HG_OP_ROW_BOTH }; /* spec C-5 */

@@ -82,20 +82,26 @@ void hg_op_put_error(struct hg_buf *out, int err, struct hg_slice hash_id, struc
                          hash_id, detail);
 }
 
-/* version is always 0 (spec 3.2); the fence comes last in the cursor, a column of the worker's
- * cannot overwrite it. */
+/* "cursor":{...}: the fence comes last, a column of the worker's cannot overwrite it. */
+static void add_cursor(struct hg_buf *out, struct hg_slice fields, struct hg_lsn lsn)
+{
+    hg_buf_adds(out, ",\"cursor\":{");
+    if (fields.n > 0) {
+        hg_buf_add_slice(out, fields);
+        hg_buf_addc(out, ',');
+    }
+    hg_buf_adds(out, "\"lsn\":\"");
+    add_u64(out, lsn.v);
+    hg_buf_adds(out, "\"}");
+}
+
+/* version is always 0 (spec 3.2). */
 void hg_op_put_snapshot_head(struct hg_buf *out, const struct hg_op_snapshot *s)
 {
     begin(out, "snapshot");
     add_member(out, "hashId", s->hash_id);
-    hg_buf_adds(out, ",\"version\":0,\"cursor\":{");
-    if (s->cursor.n > 0) {
-        hg_buf_add_slice(out, s->cursor);
-        hg_buf_addc(out, ',');
-    }
-    hg_buf_adds(out, "\"lsn\":\"");
-    add_u64(out, s->lsn.v);
-    hg_buf_adds(out, "\"}");
+    hg_buf_adds(out, ",\"version\":0");
+    add_cursor(out, s->cursor, s->lsn);
     add_member(out, "from", s->from);
     add_member(out, "reason", s->reason);
     hg_buf_adds(out, ",\"rows\":[");
@@ -104,6 +110,16 @@ void hg_op_put_snapshot_head(struct hg_buf *out, const struct hg_op_snapshot *s)
 void hg_op_put_snapshot_tail(struct hg_buf *out)
 {
     hg_buf_adds(out, "]}");
+}
+
+void hg_op_put_seed_head(struct hg_buf *out, const struct hg_op_seed *s)
+{
+    hg_buf_adds(out, "{\"companyId\":");
+    hg_json_add_str(out, s->company);
+    add_member(out, "table", s->table);
+    add_member(out, "hashId", s->hash_id);
+    add_cursor(out, s->cursor, s->lsn);
+    hg_buf_adds(out, ",\"rows\":[");
 }
 
 void hg_op_put_diffb64(struct hg_buf *out, struct hg_slice hash_id, struct hg_slice payload)

@@ -57,6 +57,10 @@ struct hg_typed {              /* see typed.c */
     struct hg_timer timer;
 };
 
+struct hg_seeds { /* see seeds.c */
+    uint64_t unsent;
+};
+
 struct hg_worker {
     const struct hg_worker_boot *boot;
     struct hg_host *host;
@@ -75,6 +79,7 @@ struct hg_worker {
     struct hg_ingest in;
     struct hg_relay relay;
     struct hg_typed typed;
+    struct hg_seeds seeds;
     struct hg_watch listen, ipc;
     struct hg_timer accept_pause, drain_timer, title_timer;
     struct hg_mono drain_until;

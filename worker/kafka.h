@@ -88,6 +88,11 @@ struct hg_kafka_msg {
     void *opaque;
 };
 
+/* What opaque points to where several parts of a worker ask for reports: first member of theirs. */
+struct hg_kafka_report {
+    void (*fn)(struct hg_kafka_report *r, int err); /* frees it */
+};
+
 struct hg_kafka *hg_kafka_new(const struct hg_kafka_spec *spec);
 void hg_kafka_free(struct hg_kafka *k, int flush_ms);
 void hg_kafka_changes_apply(struct hg_kafka *k);

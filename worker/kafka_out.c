@@ -16,20 +16,55 @@ struct report {
     void *opaque;
 };
 
+/* Whose messages a topic carries: the opaque of its handle, for the counters. */
+enum kind { KIND_OTHER, KIND_CALL, KIND_CONTROL, KIND_SEED };
+
 /* ---- topics ---- */
 
+static enum kind kind_of(const struct hg_conf *cf, const char *name)
+{
+    if (strcmp(name, cf->sql_rpc_request_topic) == 0)
+        return KIND_CALL;
+    if (strcmp(name, cf->query_control_topic) == 0)
+        return KIND_CONTROL;
+    return strcmp(name, cf->page_seed_topic) == 0 ? KIND_SEED : KIND_OTHER;
+}
+
 /* A SQL call that nobody waits for any more must not be executed: it leaves the queue with its
- * deadline. */
+ * deadline. A seed is worth as much as the snapshot it was for. */
+static int64_t timeout_of(const struct hg_conf *cf, enum kind kind)
+{
+    return kind == KIND_CONTROL ? 60000 : HG_MAX(cf->rpc_timeout / HG_MS, 100);
+}
+
 static rd_kafka_topic_conf_t *topic_conf(struct hg_kafka *k, const char *name)
 {
-    const struct hg_conf *cf = k->spec.conf;
+    enum kind kind = kind_of(k->spec.conf, name);
     rd_kafka_topic_conf_t *c = rd_kafka_default_topic_conf_dup(k->prod);
     char ms[24], why[128];
-    snprintf(ms, sizeof ms, "%lld", (long long)HG_MAX(cf->rpc_timeout / HG_MS, 100));
-    if (strcmp(name, cf->sql_rpc_request_topic) == 0)
+    snprintf(ms, sizeof ms, "%lld", (long long)timeout_of(k->spec.conf, kind));
+    if (kind != KIND_OTHER)
         (void)rd_kafka_topic_conf_set(c, "message.timeout.ms", ms, why,
                                       sizeof why); /* 100 ms to 10 min is legal */
+    rd_kafka_topic_conf_set_opaque(c, (void *)(uintptr_t)kind);
     return c;
+}
+
+static void count(struct hg_kafka *k, enum kind kind, bool ok)
+{
+    struct hg_metrics *m = k->spec.metrics;
+    if (ok)
+        HG_INC(m, produce_ok);
+    else
+        HG_INC(m, produce_failed);
+    if (kind == KIND_CONTROL && ok)
+        HG_INC(m, control_produced);
+    else if (kind == KIND_CONTROL)
+        HG_INC(m, control_failed);
+    else if (kind == KIND_SEED && ok)
+        HG_INC(m, seeds_produced);
+    else if (kind == KIND_SEED)
+        HG_INC(m, seeds_failed);
 }
 
 static rd_kafka_topic_t *topic(struct hg_kafka *k, const char *name)
@@ -92,9 +127,10 @@ int hg_kafka_produce(struct hg_kafka *k, const struct hg_kafka_msg *m)
     if (rd_kafka_produce(rkt, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
                          (void *)(uintptr_t)m->value.p, m->value.n, m->key.p, m->key.n, r) == 0)
         return 0;
+    int rc = err_of(rd_kafka_last_error());
     free(r);
-    HG_INC(k->spec.metrics, produce_failed);
-    return err_of(rd_kafka_last_error());
+    count(k, kind_of(k->spec.conf, m->topic), false);
+    return rc;
 }
 
 /* ---- events ---- */
@@ -102,12 +138,11 @@ int hg_kafka_produce(struct hg_kafka *k, const struct hg_kafka_msg *m)
 static void on_delivery(struct hg_kafka *k, const rd_kafka_message_t *m)
 {
     struct report *r = m->_private;
+    count(k, (enum kind)(uintptr_t)rd_kafka_topic_opaque(m->rkt), !m->err);
     if (m->err) {
-        HG_INC(k->spec.metrics, produce_failed);
         hg_log_limited(HG_LOG_WARN, NULL, "kafka.produce_failed", "topic=%s why=\"%s\"",
                        rd_kafka_topic_name(m->rkt), rd_kafka_err2str(m->err));
     } else {
-        HG_INC(k->spec.metrics, produce_ok);
         k->prod_deaths = 0;
     }
     if (r)

@@ -8,6 +8,7 @@
 #include "worker/dialect.h"
 #include "worker/dispatch.h"
 #include "worker/ingest.h"
+#include "worker/seeds.h"
 
 /* ---- what streams ask for ---- */
 
@@ -89,6 +90,11 @@ static struct hg_span snapshot(void *ctx, const struct hg_flight *fl, const void
     return s;
 }
 
+static void landed(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence)
+{
+    hg_seeds_publish(ctx, fl, reply, fence);
+}
+
 static void ack(void *ctx, struct hg_sub *sub)
 {
     struct hg_worker *w = ctx;
@@ -149,6 +155,7 @@ const struct hg_stream_ops hg_queries_ops = {
     .watermark = watermark,
     .fly = fly,
     .snapshot = snapshot,
+    .landed = landed,
     .ack = ack,
     .failed = failed,
     .can_take = can_take,
@@ -214,7 +221,7 @@ static void publish_control(struct hg_worker *w, struct hg_slice key, struct hg_
 {
     struct hg_kafka_msg m = {.topic = w->conf->query_control_topic, .key = key, .value = value};
 
-    if (value.n == 0)
+    if (value.n == 0 || !*m.topic)
         return;
     if (hg_kafka_produce(w->kafka, &m) < 0)
         hg_log_limited(HG_LOG_WARN, NULL, "control.not_sent", "key=\"%.*s\"", HG_SLICE_ARG(key));

@@ -170,6 +170,8 @@ static void stream_free(struct hg_streams *ss, struct hg_stream *st)
         flight_free(ss, st->flights); /* NOLINT(clang-analyzer-unix.Malloc): it takes it off */
     if (st->attached)
         ss->ops->interest(ss->ctx, st->hash, false);
+    if (ss->ops->ended)
+        ss->ops->ended(ss->ctx, st);
     hg_log_fini(&st->log, ss->frames);
     hg_log_fini(&st->rows, ss->frames);
     account(ss, st, before);
@@ -830,6 +832,8 @@ void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct 
             fail_waiting(ss, fl, -HG_E_OVERFLOW, HG_SLICE_NONE);
         return;
     }
+    if (ss->ops->landed)
+        ss->ops->landed(ss->ctx, fl, l->reply, fence);
     land_all(ss, fl, l);
     trim(ss, st);
     if (st->rows.head != st->rows.base && !rows_needed(st))

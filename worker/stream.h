@@ -112,6 +112,12 @@ struct hg_stream_ops {
      */
     struct hg_span (*snapshot)(void *ctx, const struct hg_flight *fl, const void *reply,
                                struct hg_lsn fence, const char *reason);
+    /* A call was answered with a snapshot that is used: once per call, before any client gets it.
+     * May be NULL. */
+    void (*landed)(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence);
+    /* The stream is forgotten: its last subscriber left interest_linger ago, or the worker ends.
+     * May be NULL. */
+    void (*ended)(void *ctx, const struct hg_stream *st);
     void (*ack)(void *ctx, struct hg_sub *sub);
     /* Tells the client; sub is closed already (all of the session, if whole_session, on err
      * OVERFLOW). */

@@ -149,9 +149,10 @@ static void on_reply(void *ctx, const struct hg_kafka_record *r)
 
 static void on_report(void *ctx, void *opaque, int err)
 {
+    struct hg_kafka_report *r = opaque;
+
     (void)ctx;
-    (void)opaque;
-    (void)err; /* nothing here asks for reports yet; the door counts them */
+    r->fn(r, err);
 }
 
 static void on_kafka_state(void *ctx, bool up, bool replies_ready)

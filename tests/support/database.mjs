@@ -140,7 +140,8 @@ export class Database {
     const { table, lsn } = this.read(request.tableName, this.setting('replica', request));
     request.readAt = lsn;
     request.tooBig = this.setting('pad', request);
-    const rows = [...table.values()].map((row) => JSON.stringify(request.tooBig ? { ...row, pad: request.tooBig } : row));
+    const text = this.setting('rowText', request) ?? ((json) => json); // what JSON.stringify cannot write
+    const rows = [...table.values()].map((row) => text(JSON.stringify(request.tooBig ? { ...row, pad: request.tooBig } : row)));
     return encodeReply({ correlationId, rows });
   }
 

@@ -33,6 +33,8 @@ struct world {
     uint64_t watermark;
     struct hg_flight *flight; /* the call under way */
     unsigned flights, interest;
+    unsigned landed, ended;               /* calls of these ops */
+    unsigned snapshots, snapshots_before; /* frames sent; and before the last landed */
     struct hg_arena arena;
     void (*on_walk)(struct world *t); /* what the rings bring while somebody attaches */
     void (*on_send)(struct world *t, struct hg_conn *c);
@@ -93,6 +95,23 @@ static struct hg_span op_snapshot(void *ctx, const struct hg_flight *fl, const v
         return (struct hg_span){0};
     return hg_frame_build(&t->frames, &t->arena, HG_WS_OP_TEXT, &part, 1);
 }
+static void op_landed(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence)
+{
+    struct world *t = ctx;
+
+    (void)fl;
+    (void)reply;
+    (void)fence;
+    t->snapshots_before = t->snapshots;
+    t->landed++;
+}
+static void op_ended(void *ctx, const struct hg_stream *st)
+{
+    struct world *t = ctx;
+
+    assert_string_equal(st->key, KEY);
+    t->ended++;
+}
 static void op_ack(void *ctx, struct hg_sub *sub)
 {
     (void)ctx;
@@ -110,7 +129,11 @@ static bool op_can_take(void *ctx, const struct hg_conn *c)
 }
 static void op_send(void *ctx, struct hg_conn *c, struct hg_span s)
 {
-    hg_buf_add_slice(&c->got, hg_frame_payload(s));
+    struct hg_slice text = hg_frame_payload(s);
+
+    if (text.n > 8 && memcmp(text.p, "snapshot", 8) == 0)
+        ((struct world *)ctx)->snapshots++;
+    hg_buf_add_slice(&c->got, text);
     hg_buf_addc(&c->got, '\n');
     sent(ctx, c);
 }
@@ -127,6 +150,8 @@ static const struct hg_stream_ops ops = {
     .watermark = op_watermark,
     .fly = op_fly,
     .snapshot = op_snapshot,
+    .landed = op_landed,
+    .ended = op_ended,
     .ack = op_ack,
     .failed = op_failed,
     .can_take = op_can_take,
@@ -248,6 +273,25 @@ static void ack_snapshot_held_live(void **state)
     land(t, 0);
     diff(t, 7, "seven");
     expect(t, 0, "snapshot rows @5\nsix\nseven\n");
+}
+
+static void landed_comes_once_per_call_and_before_the_frames(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 10;
+    subscribe(t, 0);
+    subscribe(t, 1);
+    land(t, 9); /* below the floor: not used */
+    assert_int_equal(t->landed, 0);
+    turn_until_flight(t);
+    land(t, 10);
+    assert_int_equal(t->landed, 1);
+    assert_int_equal(t->snapshots_before, 0);
+    assert_int_equal(t->snapshots, 2);
+    subscribe(t, 2);
+    land_full(t, (struct hg_landing){.err = -HG_E_RPC_REPLY, .text = HG_SLICE_LIT("no")});
+    assert_int_equal(t->landed, 1);
 }
 
 static void held_diffs_come_sorted(void **state)
@@ -872,6 +916,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(ack_snapshot_held_live),
+        T(landed_comes_once_per_call_and_before_the_frames),
         T(held_diffs_come_sorted),
         T(fence_of_the_reply_drops_what_it_holds),
         T(reply_below_the_floor_flies_again),
