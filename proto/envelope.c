@@ -7,11 +7,13 @@
 static const char *const kinds[] = {
     [HG_ENVELOPE_ALL] = "all",           [HG_ENVELOPE_PATH] = "path",
     [HG_ENVELOPE_ROOM] = "room",         [HG_ENVELOPE_CHANNEL] = "channel",
-    [HG_ENVELOPE_PRESENCE] = "presence", [HG_ENVELOPE_COUNT] = "count"};
+    [HG_ENVELOPE_PRESENCE] = "presence", [HG_ENVELOPE_CONN] = "conn",
+    [HG_ENVELOPE_COUNT] = "count"};
 
 static bool needs_room(enum hg_envelope_kind kind)
 {
-    return kind == HG_ENVELOPE_ROOM || kind == HG_ENVELOPE_CHANNEL || kind == HG_ENVELOPE_COUNT;
+    return kind == HG_ENVELOPE_ROOM || kind == HG_ENVELOPE_CHANNEL || kind == HG_ENVELOPE_CONN ||
+           kind == HG_ENVELOPE_COUNT;
 }
 
 /* ---- decoding ---- */

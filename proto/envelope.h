@@ -26,7 +26,8 @@ enum hg_envelope_kind {
     HG_ENVELOPE_ROOM,
     HG_ENVELOPE_CHANNEL,  /* to the subscribers of channel room */
     HG_ENVELOPE_PRESENCE, /* to those who want to know who comes and goes */
-    HG_ENVELOPE_COUNT     /* no message: text is how many clients worker room of src has */
+    HG_ENVELOPE_CONN,     /* to the connection whose id room is, and nobody else */
+    HG_ENVELOPE_COUNT     /* no message: text says how many clients worker room of src has */
 };
 static inline bool hg_envelope_is_ours(enum hg_envelope_kind kind)
 {
@@ -36,7 +37,7 @@ static inline bool hg_envelope_is_ours(enum hg_envelope_kind kind)
 struct hg_envelope {
     struct hg_slice src; /* "" when the sender gave none */
     enum hg_envelope_kind kind;
-    struct hg_slice room;   /* of kinds room, channel and count, else none */
+    struct hg_slice room;   /* of kinds room, channel, conn and count, else none */
     struct hg_slice path;   /* of kind path, else none */
     struct hg_slice tenant; /* none: a sender that knows no tenants */
     const struct hg_slice *excludes;

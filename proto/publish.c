@@ -1,18 +1,18 @@
 #include "proto/publish.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include "common/base/err.h"
 #include "proto/base64.h"
 #include "proto/route.h"
+#include "proto/typed.h"
 
 static const struct target {
     const char *field;
     enum hg_envelope_kind kind;
 } targets[] = {
-    {"channel", HG_ENVELOPE_CHANNEL},
-    {"room", HG_ENVELOPE_ROOM},
-    {"path", HG_ENVELOPE_PATH},
-    {"all", HG_ENVELOPE_ALL},
+    {"channel", HG_ENVELOPE_CHANNEL}, {"room", HG_ENVELOPE_ROOM}, {"path", HG_ENVELOPE_PATH},
+    {"id", HG_ENVELOPE_CONN},         {"all", HG_ENVELOPE_ALL},
 };
 
 static int refuse(struct hg_publish *p, const char *field, const char *expected)
@@ -43,7 +43,7 @@ static int read_target(struct hg_json_val msg, struct hg_publish *p)
     const char *why;
 
     if (!t)
-        return refuse(p, "channel", "this, or one of room, path, all");
+        return refuse(p, "channel", "this, or one of room, path, id, all");
     p->kind = t->kind;
     v = hg_json_get(msg, t->field);
     if (t->kind == HG_ENVELOPE_ALL)
@@ -104,4 +104,65 @@ int hg_publish_decode(struct hg_json_val msg, bool underscore, struct hg_publish
     if (rc == 0)
         rc = read_target(msg, p);
     return rc < 0 ? rc : read_message(msg, p);
+}
+
+/* ---- a body: one, or an array ---- */
+
+static int fail(struct hg_publish_list *l, const char *place, const char *detail)
+{
+    snprintf(l->detail, sizeof l->detail, "%s%s", place, detail);
+    return -HG_E_BAD_OP;
+}
+
+int hg_publish_read(struct hg_slice body, bool underscore, struct hg_publish_list *l)
+{
+    struct hg_json_val root, v;
+    bool many;
+
+    *l = (struct hg_publish_list){0};
+    if (hg_json_parse(body, NULL, &l->doc) < 0)
+        return fail(l, "", "body: expected JSON");
+    root = hg_json_root(&l->doc);
+    many = hg_json_type(root) == HG_JSON_ARRAY;
+    if (many && hg_json_count(root) > HG_PUBLISH_BATCH)
+        return fail(l, "", "body: expected at most 1000 messages");
+    l->items = hg_calloc(many ? hg_json_count(root) + 1 : 1, sizeof *l->items);
+    for (v = many ? hg_json_first(root) : root; v.node;
+         v = many ? hg_json_next(v) : (struct hg_json_val){0}) {
+        struct hg_publish *p = &l->items[l->n];
+        char place[24] = "";
+
+        if (many)
+            snprintf(place, sizeof place, "[%zu].", l->n);
+        if (hg_publish_decode(v, underscore, p) < 0)
+            return fail(l, place, p->detail);
+        l->n++;
+    }
+    return 0;
+}
+
+void hg_publish_list_fini(struct hg_publish_list *l)
+{
+    free(l->items), l->items = NULL;
+    l->n = 0;
+    hg_json_fini(&l->doc);
+}
+
+void hg_publish_put(const struct hg_publish *p, int64_t timestamp_ms, struct hg_buf *body,
+                    struct hg_envelope *e)
+{
+    *e = (struct hg_envelope){.kind = p->kind, .tenant = p->tenant, .payload = p->text};
+    hg_buf_reset(body);
+    if (p->kind == HG_ENVELOPE_PATH)
+        e->path = p->target;
+    else
+        e->room = p->target;
+    if (p->kind == HG_ENVELOPE_CHANNEL) {
+        hg_typed_put_event(body, p->target, p->data, timestamp_ms);
+        e->payload = hg_buf_slice(body);
+    } else if (p->b64.p) {
+        hg_b64_decode_lenient(body, p->b64);
+        e->binary = true;
+        e->payload = hg_slice_of(body->p ? body->p : "", body->n);
+    }
 }

@@ -1,13 +1,17 @@
 /*
- * The body of POST /publish: what a back end sends to whom. Never does I/O or logs.
+ * What a back end sends to whom: the body of POST /publish, of headgate ctl publish, and of the
+ * records of an envelope topic. Never does I/O or logs.
  *
- *   {"channel":C,"data":{...}} or {"room":R | "path":P | "all":true, "text":T | "b64":B}, each with
- * an optional "tenant"
+ *   {"channel":C,"data":{...}} or {"room":R | "path":P | "id":ID | "all":true, "text":T | "b64":B},
+ * each with an optional "tenant"; or an array of at most HG_PUBLISH_BATCH of them
  *
- *   struct hg_publish p;
- *   if (hg_publish_decode(value, false, &p) < 0) ... p.detail              "<field>: expected ..."
+ *   struct hg_publish_list l;
+ *   if (hg_publish_read(body, false, &l) == 0)        all of them are right, or none counts
+ *       for (i < l.n) hg_publish_put(&l.items[i], &e, &buf, now)
+ *   else l.detail                                     "[1].text: expected a string"
+ *   hg_publish_list_fini(&l);                             after every read
  *
- * Slices borrow from the value's document.
+ * A list owns its document; items borrow from it and from the body given.
  */
 #ifndef HG_PROTO_PUBLISH_H
 #define HG_PROTO_PUBLISH_H
@@ -17,7 +21,7 @@
 
 struct hg_publish {
     enum hg_envelope_kind kind;
-    struct hg_slice target;  /* channel, room or path; none for all */
+    struct hg_slice target;  /* channel, room, path or connection id; none for all */
     struct hg_slice tenant;  /* none: the default */
     struct hg_json_val data; /* of a channel: an object */
     struct hg_slice text;    /* of the others: this */
@@ -25,7 +29,24 @@ struct hg_publish {
     char detail[96];
 };
 
+enum { HG_PUBLISH_BATCH = 1000 };
+
+struct hg_publish_list {
+    struct hg_publish *items;
+    size_t n;
+    char detail[128];
+    /* private to publish.c */
+    struct hg_json doc;
+};
+
 /* 0, or -HG_E_BAD_OP with detail. underscore: may a tenant have one? */
 int hg_publish_decode(struct hg_json_val msg, bool underscore, struct hg_publish *p) HG_MUST_CHECK;
+int hg_publish_read(struct hg_slice body, bool underscore,
+                    struct hg_publish_list *l) HG_MUST_CHECK; /* the same results */
+void hg_publish_list_fini(struct hg_publish_list *l);
+/* The envelope of p; tenant stays none when p has none. body is reset and holds what is not in the
+ * document as it goes out: an event (with this timestamp unless it has one), or decoded bytes. */
+void hg_publish_put(const struct hg_publish *p, int64_t timestamp_ms, struct hg_buf *body,
+                    struct hg_envelope *e);
 
 #endif

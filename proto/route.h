@@ -42,7 +42,8 @@ enum hg_route_kind {
     HG_ROUTE_CHANNEL = 'c',
     HG_ROUTE_PRESENCE = 'u',
     HG_ROUTE_STREAM = 's',
-    HG_ROUTE_BARE = 'b'
+    HG_ROUTE_BARE = 'b',
+    HG_ROUTE_WORKERS = 'w' /* no room: what every worker wants to see; no tenant, no name */
 };
 void hg_route_put_hub(struct hg_buf *out, enum hg_route_kind kind, struct hg_slice tenant,
                       struct hg_slice name);

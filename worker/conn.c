@@ -84,7 +84,7 @@ static void set_state(struct hg_conns *cs, struct hg_conn *c, enum hg_conn_state
     c->state = (uint8_t)to;
 }
 
-static struct hg_conn *conn_at(const struct hg_conns *cs, uint32_t index)
+struct hg_conn *hg_conn_at(const struct hg_conns *cs, uint32_t index)
 {
     return &cs->pages[index / PAGE][index % PAGE];
 }
@@ -103,11 +103,11 @@ static void push_id(uint32_t **ids, uint32_t *n, uint32_t *cap, uint32_t id)
 static void wheel_remove(struct hg_conns *cs, struct hg_conn *c)
 {
     if (c->wheel_prev)
-        conn_at(cs, c->wheel_prev - 1)->wheel_next = c->wheel_next;
+        hg_conn_at(cs, c->wheel_prev - 1)->wheel_next = c->wheel_next;
     else
         cs->wheel[c->wheel_slot] = c->wheel_next;
     if (c->wheel_next)
-        conn_at(cs, c->wheel_next - 1)->wheel_prev = c->wheel_prev;
+        hg_conn_at(cs, c->wheel_next - 1)->wheel_prev = c->wheel_prev;
     c->wheel_next = c->wheel_prev = 0;
 }
 
@@ -123,7 +123,7 @@ static void wheel_insert(struct hg_conns *cs, struct hg_conn *c, uint32_t due)
     c->wheel_prev = 0;
     c->wheel_next = cs->wheel[c->wheel_slot];
     if (c->wheel_next)
-        conn_at(cs, c->wheel_next - 1)->wheel_prev = c->index + 1;
+        hg_conn_at(cs, c->wheel_next - 1)->wheel_prev = c->index + 1;
     cs->wheel[c->wheel_slot] = c->index + 1;
 }
 
@@ -232,7 +232,7 @@ static void on_tick(void *arg, struct hg_mono now)
     /* One by one off the front: on_due may move or end any other. Nothing is put back here, the due
      * are at least a tick ahead. */
     while ((at = cs->wheel[cs->tick % HG_COUNTOF(cs->wheel)])) {
-        struct hg_conn *c = conn_at(cs, at - 1);
+        struct hg_conn *c = hg_conn_at(cs, at - 1);
 
         wheel_remove(cs, c);
         wheel_insert(cs, c, cs->tick + 1); /* somewhere valid while on_due runs */
@@ -542,7 +542,7 @@ static void on_flush(void *arg)
 
     /* on_writable may make more dirty while we go; they are appended and met. */
     for (uint32_t i = 0; i < cs->ndirty; i++) {
-        struct hg_conn *c = conn_at(cs, cs->dirty[i]);
+        struct hg_conn *c = hg_conn_at(cs, cs->dirty[i]);
 
         c->dirty = false;
         flush_conn(cs, c);
@@ -784,6 +784,8 @@ static void on_eof(struct hg_conns *cs, struct hg_conn *c)
     bool waits = c->out && c->out->n > 0;
 
     c->got_eof = true;
+    if (c->awaiting && c->state == HG_CONN_HTTP)
+        return; /* half-closed behind its request: it still reads our answer */
     if (waits && c->state == HG_CONN_HTTP)
         hg_conn_finish(cs, c);
     if (waits && c->state == HG_CONN_CLOSING && c->shut_after)
@@ -829,7 +831,7 @@ static void on_read_more(void *arg)
     uint32_t n = cs->nagain;
 
     for (uint32_t i = 0; i < n; i++) {
-        struct hg_conn *c = conn_at(cs, cs->again[i]);
+        struct hg_conn *c = hg_conn_at(cs, cs->again[i]);
 
         if (!c->again)
             continue;
@@ -844,7 +846,7 @@ static void on_read_more(void *arg)
 static void on_ready(void *ctx, uint32_t index, uint32_t gen, unsigned events)
 {
     struct hg_conns *cs = ctx;
-    struct hg_conn *c = conn_at(cs, index);
+    struct hg_conn *c = hg_conn_at(cs, index);
 
     if ((c->gen & 0xffffff) != gen || c->state == HG_CONN_FREE || c->state == HG_CONN_DEAD)
         return;
@@ -867,7 +869,7 @@ static struct hg_conn *place(struct hg_conns *cs)
     struct hg_conn *c;
 
     if (cs->free_head) {
-        c = conn_at(cs, cs->free_head - 1);
+        c = hg_conn_at(cs, cs->free_head - 1);
         cs->free_head = c->wheel_next;
         return c;
     }
@@ -875,7 +877,7 @@ static struct hg_conn *place(struct hg_conns *cs)
         cs->pages = hg_realloc(cs->pages, (cs->npages + 1) * sizeof(struct hg_conn *));
         cs->pages[cs->npages++] = hg_calloc(PAGE, sizeof(struct hg_conn));
     }
-    c = conn_at(cs, cs->high);
+    c = hg_conn_at(cs, cs->high);
     c->index = cs->high++;
     return c;
 }
@@ -916,7 +918,7 @@ static void on_reap(void *arg)
     struct hg_conns *cs = arg;
 
     for (uint32_t i = 0; i < cs->ndead; i++)
-        release_conn(cs, conn_at(cs, cs->dead[i]));
+        release_conn(cs, hg_conn_at(cs, cs->dead[i]));
     cs->ndead = 0;
     if (cs->nagain > 0)
         hg_loop_defer(cs->loop, &cs->read_more, on_read_more, cs);
@@ -1012,7 +1014,7 @@ void hg_conns_fini(struct hg_conns *cs)
 
 struct hg_conn *hg_conn_find(struct hg_conns *cs, uint32_t index, uint32_t gen)
 {
-    struct hg_conn *c = index < cs->high ? conn_at(cs, index) : NULL;
+    struct hg_conn *c = index < cs->high ? hg_conn_at(cs, index) : NULL;
 
     return c && c->gen == gen && c->state != HG_CONN_FREE ? c : NULL;
 }
@@ -1020,7 +1022,7 @@ struct hg_conn *hg_conn_find(struct hg_conns *cs, uint32_t index, uint32_t gen)
 struct hg_conn *hg_conns_next(struct hg_conns *cs, uint32_t *it)
 {
     while (*it < cs->high) {
-        struct hg_conn *c = conn_at(cs, (*it)++);
+        struct hg_conn *c = hg_conn_at(cs, (*it)++);
 
         if (c->state != HG_CONN_FREE)
             return c;

@@ -56,6 +56,7 @@ struct hg_conn {
     bool keep_alive : 1; /* a request was answered, the next may come */
     bool slow : 1;       /* counted in slow_clients, on the blocked list */
     bool peer_v6 : 1;
+    bool awaiting : 1;               /* HTTP: the answer to its request comes in a later turn */
     uint32_t tick_in;                /* tick of the last input */
     uint32_t tick_ping;              /* tick of the next ping */
     uint32_t tick_limit;             /* deadline of HTTP, CLOSING, LINGER */
@@ -145,6 +146,8 @@ static inline bool hg_conn_can_take(const struct hg_conn *c)
 }
 /* The connection of that place and generation, if it is still there. */
 struct hg_conn *hg_conn_find(struct hg_conns *cs, uint32_t index, uint32_t gen);
+/* The place of that index, which must have been in use. */
+struct hg_conn *hg_conn_at(const struct hg_conns *cs, uint32_t index);
 /* Every connection in use; *it starts at 0; NULL at the end. */
 struct hg_conn *hg_conns_next(struct hg_conns *cs, uint32_t *it);
 /* The peer's address (port 0); an unknown one when it is gone. */

@@ -11,6 +11,7 @@
 #include "worker/bus.h"
 #include "worker/conn.h"
 #include "worker/hub.h"
+#include "worker/ids.h"
 #include "worker/kafka.h"
 #include "worker/rpc.h"
 #include "worker/stream.h"
@@ -34,7 +35,7 @@ struct hg_pending { /* broadcasts that wait for room in the ring, see relay.c */
     struct hg_pending *next;
     struct hg_mono since;
     struct hg_slice key, body;
-    uint64_t hash;
+    uint64_t hash, ask;
     char bytes[];
 };
 
@@ -61,6 +62,13 @@ struct hg_seeds { /* see seeds.c */
     uint64_t unsent;
 };
 
+struct hg_publishing {             /* see publish.c */
+    struct hg_publish_wait *waits; /* HG_TALLIES, made with the first */
+    uint32_t open, next;
+    uint64_t wake[HG_SEAT_WORDS]; /* who asked us, to be woken when the turn ends */
+    struct hg_timer late;
+};
+
 struct hg_worker {
     const struct hg_worker_boot *boot;
     struct hg_host *host;
@@ -72,6 +80,7 @@ struct hg_worker {
     struct hg_conns conns;
     struct hg_interests interests;
     struct hg_hub hub;
+    struct hg_ids ids;
     struct hg_streams streams;
     struct hg_rpcs rpcs;
     struct hg_map tenant_calls; /* calls in flight by tenant; op_rpc.c's */
@@ -80,6 +89,7 @@ struct hg_worker {
     struct hg_relay relay;
     struct hg_typed typed;
     struct hg_seeds seeds;
+    struct hg_publishing publish;
     struct hg_watch listen, ipc;
     struct hg_timer accept_pause, drain_timer, title_timer;
     struct hg_mono drain_until;

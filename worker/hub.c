@@ -157,6 +157,17 @@ unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
     return sent;
 }
 
+unsigned hg_hub_send_one(struct hg_hub *hub, struct hg_conn *c, unsigned opcode,
+                         struct hg_slice body)
+{
+    struct hg_span s = hg_frame_build(hub->conns->frames, &hub->conns->arena, opcode, &body, 1);
+
+    hg_conn_send(hub->conns, c, s);
+    hg_span_unref(hub->conns->frames, &s);
+    HG_INC(hub->conns->m, broadcasts_delivered);
+    return 1;
+}
+
 void hg_hub_fini(struct hg_hub *hub)
 {
     struct hg_map_iter it = {0};

@@ -47,4 +47,8 @@ struct hg_room *hg_hub_find_key(struct hg_hub *hub, struct hg_slice key);
 unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
                      struct hg_slice body, const unsigned char (*exclude)[16], unsigned nexclude);
 
+/* To that one. Returns 1. */
+unsigned hg_hub_send_one(struct hg_hub *hub, struct hg_conn *c, unsigned opcode,
+                         struct hg_slice body);
+
 #endif

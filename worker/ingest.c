@@ -9,6 +9,7 @@
 #include "proto/op.h"
 #include "proto/route.h"
 #include "proto/rowevent.h"
+#include "worker/publish.h"
 #include "worker/relay.h"
 
 enum {
@@ -26,6 +27,7 @@ struct arrival { /* a record at a new position, from wherever */
     struct hg_slice key, body;
     struct hg_pos pos;
     struct hg_lsn lsn;
+    int64_t stamp_ms;
 };
 
 static void row_event(struct hg_worker *w, const struct arrival *a)
@@ -56,6 +58,9 @@ static void arrive(struct hg_worker *w, const struct arrival *a)
         break;
     case HG_REC_STUB:
         hg_stream_reset_key(&w->streams, a->key, "record_too_large");
+        break;
+    case HG_REC_PUBLISH:
+        hg_publish_record(w, a->body, a->stamp_ms);
         break;
     default:
         break;
@@ -89,12 +94,31 @@ static void find_begun_anew(struct hg_worker *w)
             begin_anew(w, (struct hg_pos){part, 0});
 }
 
+static const struct hg_topic *topic_of(const struct hg_worker *w, uint32_t part)
+{
+    return &w->host->topics[part / HG_TOPIC_PARTS];
+}
+
+/* Does it carry changes of tables, which streams and snapshots are made of? */
+static bool feeds_streams(const struct hg_worker *w, uint32_t part)
+{
+    return topic_of(w, part)->kind != HG_TOPIC_ENVELOPE;
+}
+
 /* Offsets of different partitions are not comparable: as versions they order one stream, but a
  * watermark made of them would drop what a slower partition brings. So they fence nothing; what a
  * snapshot holds may come again. */
 static bool fences(const struct hg_worker *w, uint32_t part)
 {
-    return !w->host->topics[part / HG_TOPIC_PARTS].version_is_offset;
+    return feeds_streams(w, part) && !topic_of(w, part)->version_is_offset;
+}
+
+/* Nobody's diffs of that log can be trusted to be whole. Broadcasts that were lost are lost. */
+static void log_lost(struct hg_worker *w, struct hg_pos pos)
+{
+    begin_anew(w, pos);
+    if (feeds_streams(w, pos.part))
+        hg_streams_reset(&w->streams, NULL, "position_lost");
 }
 
 static void note_lsn(struct hg_worker *w, uint32_t part, struct hg_lsn lsn)
@@ -104,6 +128,17 @@ static void note_lsn(struct hg_worker *w, uint32_t part, struct hg_lsn lsn)
 }
 
 /* ---- the siblings' rings ---- */
+
+/* Whoever is asked whom it reached says so, also when interest only lingers. */
+static bool wants_envelope(struct hg_worker *w, const struct hg_rec *head)
+{
+    uint32_t seat = w->boot->seat;
+    uint64_t bits = atomic_load_explicit(
+        &w->host->interest[hg_interest_bucket(head->hash)][seat / 64], memory_order_relaxed);
+
+    return hg_interest_is_held(&w->interests, head->hash) ||
+           (head->lsn != 0 && ((bits | head->meant[seat / 64]) >> seat % 64 & 1));
+}
 
 static bool ring_want(void *ctx, uint32_t seat, const struct hg_rec *head)
 {
@@ -115,10 +150,9 @@ static bool ring_want(void *ctx, uint32_t seat, const struct hg_rec *head)
     if (head->kind == HG_REC_MARK)
         return false;
     if (head->part >= HG_MAX_PARTS)
-        return head->kind == HG_REC_ENVELOPE && hg_interest_is_held(&w->interests, head->hash);
+        return head->kind == HG_REC_ENVELOPE && wants_envelope(w, head);
     if (head->kind == HG_REC_PART_RESET) {
-        begin_anew(w, pos);
-        hg_streams_reset(&w->streams, NULL, "position_lost");
+        log_lost(w, pos);
         return false;
     }
     if (!is_new(w, pos))
@@ -131,12 +165,15 @@ static void ring_record(void *ctx, uint32_t seat, const struct hg_rec *head, str
                         struct hg_slice body)
 {
     struct hg_worker *w = ctx;
-    struct arrival a = {
-        (enum hg_rec_kind)head->kind, key, body, {head->part, head->offset}, hg_lsn(head->lsn)};
+    struct arrival a = {(enum hg_rec_kind)head->kind,
+                        key,
+                        body,
+                        {head->part, head->offset},
+                        hg_lsn(head->lsn),
+                        head->stamp_ms};
 
-    (void)seat;
     if (head->kind == HG_REC_ENVELOPE)
-        hg_relay_from_ring(w, body);
+        hg_relay_from_ring(w, seat, head->lsn, body);
     else
         arrive(w, &a);
 }
@@ -182,6 +219,7 @@ static void on_wake(void *arg, int fd, unsigned events)
         hg_log(HG_LOG_DEBUG, NULL, "ring.idle_wake", "fd=%d", fd);
     on_walk_more(w);
     hg_ingest_shares(w);
+    hg_publish_look(w);
 }
 
 struct hg_lsn hg_ingest_watermark(const struct hg_worker *w)
@@ -302,6 +340,12 @@ static enum hg_rec_kind stub_of(const struct hg_kafka_record *r)
     return r->key.n > 0 && r->key.n <= KEY_MAX ? HG_REC_STUB : HG_REC_PAD;
 }
 
+struct routed { /* where a record goes */
+    struct hg_lsn lsn;
+    struct hg_slice key;   /* of its stream */
+    struct hg_rowevent ev; /* of topics of that kind; key is in there */
+};
+
 static bool read_row(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_rowevent *ev)
 {
     if (hg_rowevent_decode(r->value, ev) == 0 && ev->routing_key.n <= KEY_MAX)
@@ -312,27 +356,72 @@ static bool read_row(struct hg_worker *w, const struct hg_kafka_record *r, struc
     return false;
 }
 
-/* Kind and routing key of a record; NONE (PAD) when it is not to be handed on. key and hash are
- * those of its stream. */
-static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_record *r,
-                                 struct hg_lsn lsn, struct hg_rowevent *ev, struct hg_slice *key)
+/* What each kind of topic makes of a record that is there, fits, and is no poison. */
+static enum hg_rec_kind classify_diff(struct hg_worker *w, const struct hg_kafka_record *r,
+                                      struct routed *to)
 {
-    const struct hg_topic *t = &w->host->topics[r->topic];
-    bool poison = hg_host_is_poison(w->host, (struct hg_pos){r->part, r->offset});
-
-    *key = r->key;
-    if (poison) {
-        HG_INC(w->m, records_poison);
-        return stub_of(r);
-    }
-    if (r->key.n == 0 || !r->value.p) {
-        HG_INC(w->m, records_no_key);
-        return HG_REC_PAD;
-    }
-    if (t->kind == HG_TOPIC_DIFF && lsn.v == 0) {
+    if (to->lsn.v == 0) {
         HG_INC(w->m, records_no_lsn);
         hg_log_limited(HG_LOG_WARN, NULL, "record.no_lsn", "topic=%s partition=%u offset=%lld",
-                       t->name, r->part % HG_TOPIC_PARTS, (long long)r->offset);
+                       w->host->topics[r->topic].name, r->part % HG_TOPIC_PARTS,
+                       (long long)r->offset);
+        return HG_REC_PAD;
+    }
+    return r->key.n <= KEY_MAX ? HG_REC_DIFF : HG_REC_PAD;
+}
+
+/* Routed by the key inside; the record's own does not count. */
+static enum hg_rec_kind classify_row(struct hg_worker *w, const struct hg_kafka_record *r,
+                                     struct routed *to)
+{
+    if (!read_row(w, r, &to->ev))
+        return HG_REC_PAD;
+    to->key = to->ev.routing_key;
+    return HG_REC_ROW;
+}
+
+/* May be for many rooms at once, so every worker looks into it. */
+static enum hg_rec_kind classify_envelope(struct hg_worker *w, const struct hg_kafka_record *r,
+                                          struct routed *to)
+{
+    char why[128];
+
+    to->key = HG_SLICE_NONE;
+    if (hg_publish_check(w, r->value, why))
+        return HG_REC_PUBLISH;
+    HG_INC(w->m, envelopes_bad);
+    hg_log_limited(HG_LOG_WARN, NULL, "envelope.bad",
+                   "topic=%s partition=%u offset=%lld why=\"%s\"", w->host->topics[r->topic].name,
+                   r->part % HG_TOPIC_PARTS, (long long)r->offset, why);
+    return HG_REC_PAD;
+}
+
+static const struct topic_kind {
+    bool keyless;     /* a record without key is one all the same */
+    bool has_streams; /* what cannot be handed on resets the stream of its key */
+    enum hg_route_kind room;
+    enum hg_rec_kind (*classify)(struct hg_worker *, const struct hg_kafka_record *,
+                                 struct routed *);
+} topic_kinds[] = {
+    [HG_TOPIC_DIFF] = {false, true, HG_ROUTE_STREAM, classify_diff},
+    [HG_TOPIC_ROW] = {false, true, HG_ROUTE_STREAM, classify_row},
+    [HG_TOPIC_ENVELOPE] = {true, false, HG_ROUTE_WORKERS, classify_envelope},
+};
+
+/* Kind and room of a record; PAD when it is not to be handed on. */
+static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_record *r,
+                                 struct routed *to)
+{
+    const struct hg_topic *t = &w->host->topics[r->topic];
+    const struct topic_kind *k = &topic_kinds[t->kind];
+    bool poison = hg_host_is_poison(w->host, (struct hg_pos){r->part, r->offset});
+
+    if (poison) {
+        HG_INC(w->m, records_poison);
+        return k->has_streams ? stub_of(r) : HG_REC_PAD;
+    }
+    if ((r->key.n == 0 && !k->keyless) || !r->value.p) {
+        HG_INC(w->m, records_no_key);
         return HG_REC_PAD;
     }
     if (!fits(w, r)) {
@@ -340,33 +429,28 @@ static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_reco
         hg_log_limited(HG_LOG_WARN, NULL, "record.too_large",
                        "topic=%s partition=%u offset=%lld bytes=%zu", t->name,
                        r->part % HG_TOPIC_PARTS, (long long)r->offset, r->value.n);
-        return stub_of(r);
+        return k->has_streams ? stub_of(r) : HG_REC_PAD;
     }
-    if (t->kind == HG_TOPIC_DIFF)
-        return r->key.n <= KEY_MAX ? HG_REC_DIFF : HG_REC_PAD;
-    if (!read_row(w, r, ev)) /* routed by the key inside; the record's own does not count */
-        return HG_REC_PAD;
-    *key = ev->routing_key;
-    return HG_REC_ROW;
+    return k->classify(w, r, to);
 }
 
 static bool hand_on(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_lsn lsn)
 {
-    struct hg_rowevent ev = {0};
-    struct hg_slice key;
-    enum hg_rec_kind kind = classify(w, r, lsn, &ev, &key);
+    struct routed to = {.lsn = lsn, .key = r->key};
+    enum hg_rec_kind kind = classify(w, r, &to);
     struct hg_slice body = kind == HG_REC_STUB ? HG_SLICE_NONE : r->value;
     struct hg_rec head = {.kind = (uint16_t)kind,
                           .part = r->part,
                           .offset = r->offset,
                           .lsn = lsn.v,
                           .stamp_ms = r->stamp_ms};
-    struct arrival a = {kind, key, body, {r->part, r->offset}, lsn};
+    struct arrival a = {kind, to.key, body, {r->part, r->offset}, lsn, r->stamp_ms};
     bool done = true;
 
     if (kind != HG_REC_PAD) {
-        head.hash = hg_route_hub_hash(HG_ROUTE_STREAM, HG_SLICE_NONE, key);
-        done = relay(w, &head, key, body);
+        head.hash = hg_route_hub_hash(topic_kinds[w->host->topics[r->topic].kind].room,
+                                      HG_SLICE_NONE, to.key);
+        done = relay(w, &head, to.key, body);
     }
     if (done) {
         note_lsn(w, r->part, lsn);
@@ -374,7 +458,7 @@ static bool hand_on(struct hg_worker *w, const struct hg_kafka_record *r, struct
         if (is_new(w, a.pos) && kind != HG_REC_PAD)
             arrive(w, &a);
     }
-    hg_rowevent_fini(&ev);
+    hg_rowevent_fini(&to.ev);
     return done;
 }
 
@@ -430,8 +514,7 @@ void hg_ingest_on_position_lost(void *ctx, uint32_t part, int64_t next)
                      1); /* before the word of it: who meets a hole in its place looks here */
     if (hg_ring_append(&w->in.writer, &head, HG_SLICE_NONE, HG_SLICE_NONE, true) < 0)
         HG_BUG_ON("a head fits every ring");
-    begin_anew(w, (struct hg_pos){part, next});
-    hg_streams_reset(&w->streams, NULL, "position_lost");
+    log_lost(w, (struct hg_pos){part, next});
     atomic_store(&p->next, next);
     atomic_store(&p->known, 1);
 }
@@ -499,6 +582,8 @@ void hg_ingest_init(struct hg_worker *w)
     hg_ring_writer_init(&in->writer, w->host, w->boot->seat);
     hg_ring_walker_init(&in->walker, w->host, w->boot->seat, &ring_ops, w);
     in->watermark = hg_host_watermark(w->host);
+    hg_interest_hold(&w->interests,
+                     hg_route_hub_hash(HG_ROUTE_WORKERS, HG_SLICE_NONE, HG_SLICE_NONE));
     if (hg_watch_start(w->loop, &in->wake, w->host->wake_fd[w->boot->seat], HG_IN, on_wake, w) < 0)
         HG_BUG_ON("the wake eventfd can be watched");
     hg_timer_start(hg_loop_timers(w->loop), &in->second,

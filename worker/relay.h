@@ -18,8 +18,18 @@ int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e) HG_MUST_CHECK;
 /* The same for what only headgates understand: crosses hosts on headgate:bus, tina4 never sees it.
  */
 int hg_relay_publish_private(struct hg_worker *w, struct hg_envelope *e) HG_MUST_CHECK;
+struct hg_relay_told {
+    uint64_t ask; /* in: siblings add whom they reached to this tally; 0: nobody asks */
+    bool relayed; /* out: handed to the backplane for the other hosts */
+};
+/* By whichever channel e's kind belongs to. A connection's message goes further only when it is not
+ * ours. */
+int hg_relay_publish_told(struct hg_worker *w, struct hg_envelope *e,
+                          struct hg_relay_told *told) HG_MUST_CHECK;
+/* To the members here alone. Returns how many. */
+unsigned hg_relay_deliver(struct hg_worker *w, const struct hg_envelope *e);
 /* Tells the other hosts alone; nothing when there is no backplane. */
 void hg_relay_tell_hosts(struct hg_worker *w, struct hg_envelope *e);
-void hg_relay_from_ring(struct hg_worker *w, struct hg_slice envelope);
+void hg_relay_from_ring(struct hg_worker *w, uint32_t seat, uint64_t ask, struct hg_slice envelope);
 
 #endif

@@ -6,16 +6,13 @@
 #include "common/base/macros.h"
 #include "common/sys/log.h"
 #include "proto/json.h"
-#include "proto/base64.h"
 #include "proto/op.h"
-#include "proto/publish.h"
 #include "proto/route.h"
-#include "proto/typed.h"
 #include "proto/ws_handshake.h"
 #include "worker/channels.h"
 #include "worker/console.h"
 #include "worker/dialect.h"
-#include "worker/relay.h"
+#include "worker/publish.h"
 #include "worker/typed.h"
 
 #define BANNER "cladbe-ws-gateway"
@@ -28,7 +25,7 @@
     "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: "           \
     "no-cache\r\n"
 
-enum { MAX_BODY = 65536, MAX_BATCH = 1000, TENANT_MAX = HG_ROUTE_TENANT_MAX, USER_MAX = 256 };
+enum { MAX_BODY = 65536, TENANT_MAX = HG_ROUTE_TENANT_MAX, USER_MAX = 256 };
 
 struct request {
     struct hg_worker *w;
@@ -178,17 +175,12 @@ static void plain(struct request *r)
 
 /* ---- publishing for back ends ---- */
 
-static void publish_error(struct request *r, int status, const char *place, const char *what,
-                          const char *extra)
+static void publish_error(struct request *r, int status, const char *what, const char *extra)
 {
-    struct hg_buf text = {0}, json = {0};
+    struct hg_buf json = {0};
 
-    hg_buf_addf(&text, "%s%s", place, what);
-    hg_buf_adds(&json, "{\"error\":");
-    hg_json_add_str(&json, hg_buf_slice(&text));
-    hg_buf_adds(&json, "}");
+    hg_buf_addf(&json, "{\"error\":\"%s\"}", what);
     answer(r, status, "application/json", hg_buf_slice(&json), extra);
-    hg_buf_fini(&text);
     hg_buf_fini(&json);
 }
 
@@ -215,99 +207,39 @@ static bool has_token(const struct request *r)
            same_secret(hg_slice_of(auth.p + n, auth.n - n), secret);
 }
 
-/* Local deliveries, or what hg_relay_publish says. */
-static int publish_one(struct hg_worker *w, const struct hg_publish *p)
+static void answer_json(struct request *r, int status, struct hg_slice json)
 {
-    struct hg_envelope e = {.kind = p->kind,
-                            .tenant =
-                                p->tenant.p ? p->tenant : hg_slice_str(w->conf->default_tenant),
-                            .payload = p->text};
-    struct hg_buf body = {0};
-    int rc;
-
-    if (p->kind == HG_ENVELOPE_PATH)
-        e.path = p->target;
-    else if (p->kind != HG_ENVELOPE_ALL)
-        e.room = p->target;
-    if (p->kind == HG_ENVELOPE_CHANNEL) {
-        hg_typed_put_event(&body, p->target, p->data, hg_wall_ms());
-        e.payload = hg_buf_slice(&body);
-    } else if (p->b64.p) {
-        hg_b64_decode_lenient(&body, p->b64);
-        e.binary = true;
-        e.payload = hg_slice_of(body.p ? body.p : "", body.n);
-    }
-    rc = p->kind == HG_ENVELOPE_CHANNEL ? hg_relay_publish_private(w, &e) : hg_relay_publish(w, &e);
-    hg_buf_fini(&body);
-    return rc;
+    answer(r, status, "application/json", json, "");
 }
 
-/* How many messages, read into list; -1: the answer is given. One that is wrong keeps all others
- * back. */
-static int read_publishes(struct request *r, struct hg_json_val root, struct hg_publish *list)
+/* The connection may be gone, or even be another's by now. */
+static void on_published(struct hg_worker *w, const struct hg_publish_asker *asker,
+                         struct hg_slice json)
 {
-    bool many = hg_json_type(root) == HG_JSON_ARRAY;
-    int n = 0;
+    struct hg_conn *c = hg_conn_find(&w->conns, (uint32_t)(asker->a >> 32), (uint32_t)asker->a);
+    struct request r = {.w = w, .c = c, .keep = asker->b};
 
-    for (struct hg_json_val v = many ? hg_json_first(root) : root; v.node;
-         v = many ? hg_json_next(v) : (struct hg_json_val){0}, n++) {
-        struct hg_publish *p = &list[n];
-        char place[24] = "";
-
-        if (many)
-            snprintf(place, sizeof place, "[%d].", n);
-        if (hg_publish_decode(v, r->w->conf->tenant_underscore == HG_ALLOW, p) < 0) {
-            publish_error(r, 400, place, p->detail, "");
-            return -1;
-        }
-    }
-    return n;
-}
-
-static void publish_all(struct request *r, const struct hg_publish *list, int n)
-{
-    struct hg_buf json = {0};
-    uint64_t delivered = 0;
-
-    for (int i = 0; i < n; i++) {
-        int rc = publish_one(r->w, &list[i]);
-
-        if (rc < 0) {
-            publish_error(r, 413, "",
-                          "a message is larger than the ring takes; those before it were sent", "");
-            return;
-        }
-        delivered += (unsigned)rc;
-    }
-    hg_buf_addf(&json, "{\"delivered\":%llu}", (unsigned long long)delivered);
-    answer(r, 200, "application/json", hg_buf_slice(&json), "");
-    hg_buf_fini(&json);
+    if (!c || c->state != HG_CONN_HTTP || !c->awaiting)
+        return;
+    c->awaiting = false;
+    r.keep &= !c->got_eof;
+    answer_json(&r, 200, json);
+    if (c->state == HG_CONN_HTTP)
+        hg_web_on_http(w, c); /* what it has sent behind that request */
 }
 
 static void publish_body(struct request *r, struct hg_slice body)
 {
-    struct hg_publish *list;
-    struct hg_json doc;
-    size_t count;
-    int n;
+    struct hg_publish_asker asker = {on_published, (uint64_t)r->c->index << 32 | r->c->gen,
+                                     r->keep};
+    struct hg_buf json = {0};
+    int status = hg_publish_body(r->w, body, &asker, &json);
 
-    if (hg_json_parse(body, NULL, &doc) < 0) {
-        hg_json_fini(&doc);
-        publish_error(r, 400, "", "body: expected JSON", "");
-        return;
-    }
-    count =
-        hg_json_type(hg_json_root(&doc)) == HG_JSON_ARRAY ? hg_json_count(hg_json_root(&doc)) : 1;
-    if (count > MAX_BATCH) {
-        publish_error(r, 400, "", "body: expected at most 1000 messages", "");
-    } else {
-        list = hg_calloc(count + 1, sizeof *list);
-        n = read_publishes(r, hg_json_root(&doc), list);
-        if (n >= 0)
-            publish_all(r, list, n);
-        free(list);
-    }
-    hg_json_fini(&doc);
+    if (status)
+        answer_json(r, status, hg_buf_slice(&json));
+    else
+        r->c->awaiting = true;
+    hg_buf_fini(&json);
 }
 
 /* Everything that can be said before the body is there. True: it is worth waiting for. */
@@ -315,15 +247,15 @@ static bool publish_head_ok(struct request *r)
 {
     r->keep = false; /* a body that is not read must not be taken for the next request */
     if (!*r->w->conf->publish_token)
-        publish_error(r, 404, "", "publishing is off (option publish_token)", "");
+        publish_error(r, 404, "publishing is off (option publish_token)", "");
     else if (!hg_slice_is(r->req.method, "POST"))
-        publish_error(r, 405, "", "only POST", "Allow: POST\r\n");
+        publish_error(r, 405, "only POST", "Allow: POST\r\n");
     else if (!has_token(r))
-        publish_error(r, 401, "", "the token is missing or wrong", "WWW-Authenticate: Bearer\r\n");
+        publish_error(r, 401, "the token is missing or wrong", "WWW-Authenticate: Bearer\r\n");
     else if (r->req.chunked || r->req.content_length < 0)
-        publish_error(r, 411, "", "Content-Length is needed", "");
+        publish_error(r, 411, "Content-Length is needed", "");
     else if (r->req.content_length > r->w->conf->max_message)
-        publish_error(r, 413, "", "body above max_message", "");
+        publish_error(r, 413, "body above max_message", "");
     else
         return true;
     return false;
@@ -484,6 +416,7 @@ static void session_open(struct request *r, const struct identity *id, enum hg_p
     s->user = hg_atom_get(id->named_user ? id->user : hg_slice_str(hg_dialect(profile)->user));
     s->path = hg_atom_get(r->req.path);
     tenant = hg_atom_text(s->tenant);
+    hg_ids_add(&r->w->ids, r->c);
     hg_hub_join(&r->w->hub, r->c, HG_ROUTE_ALL, tenant, HG_SLICE_NONE, UINT16_MAX);
     if (r->req.path.n <= HG_ROUTE_ROOM_MAX) /* nobody can publish to a longer one */
         hg_hub_join(&r->w->hub, r->c, HG_ROUTE_PATH, tenant, r->req.path, UINT16_MAX);
@@ -574,7 +507,13 @@ void hg_web_on_http(void *ctx, struct hg_conn *c)
                                  headers};
 
     hg_doing_set(w, HG_DOING_HTTP);
-    while (c->state == HG_CONN_HTTP && c->in->n > 0) {
+    if (c->awaiting && c->in->n > 2 * (size_t)(w->conf->max_head + w->conf->max_message)) {
+        /* it may send ahead, but not without end */
+        HG_ERR_INC(w->m, HG_E_HTTP_BODY_TOO_BIG);
+        hg_conn_drop(&w->conns, c);
+        return;
+    }
+    while (c->state == HG_CONN_HTTP && !c->awaiting && c->in->n > 0) {
         struct request r = {.w = w, .c = c};
         const char *why = NULL;
         ssize_t used, body;

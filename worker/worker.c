@@ -15,6 +15,7 @@
 #include "worker/core.h"
 #include "worker/dispatch.h"
 #include "worker/ingest.h"
+#include "worker/publish.h"
 #include "worker/queries.h"
 #include "worker/relay.h"
 #include "worker/typed.h"
@@ -117,6 +118,7 @@ static void on_gone(void *ctx, struct hg_conn *c)
     struct hg_worker *w = ctx;
 
     hg_typed_gone(w, c);
+    hg_ids_drop(&w->ids, c);
     hg_subs_close_all(&w->streams, c);
     hg_hub_leave_all(&w->hub, c);
     hg_web_gone(w, c);
@@ -201,6 +203,7 @@ static void drain(struct hg_worker *w, int err, int64_t within_us)
            (long long)(within_us / HG_MS));
     if (!w->draining)
         stop_accepting(w);
+    hg_publish_flush(w); /* before their connections end */
     w->draining = true;
     w->drain_err = err;
     w->drain_at = 0;
@@ -213,6 +216,7 @@ static void stop_now(struct hg_worker *w)
 {
     if (!w->draining)
         stop_accepting(w);
+    hg_publish_flush(w);
     w->draining = true;
     w->drain_err = -HG_E_GOING_AWAY;
     w->drain_at = 0;
@@ -292,6 +296,7 @@ static void on_turn(void *arg)
     struct hg_worker *w = arg;
 
     hg_ingest_turn(w);
+    hg_publish_turn(w);
     atomic_fetch_add_explicit(&w->seat->heartbeat, 1, memory_order_relaxed);
     HG_INC(w->m, loop_turns);
     hg_doing_set(w, HG_DOING_WAIT);
@@ -322,6 +327,7 @@ static void wire(struct hg_worker *w)
     w->conns = (struct hg_conns){.loop = w->loop, .frames = &w->frames, .conf = w->conf, .m = w->m};
     hg_conns_init(&w->conns, &ev);
     hg_interests_init(&w->interests, w->host, w->boot->seat);
+    w->ids.conns = &w->conns;
     w->hub = (struct hg_hub){.conns = &w->conns, .interests = &w->interests};
     w->streams = (struct hg_streams){.loop = w->loop,
                                      .frames = &w->frames,
@@ -375,11 +381,14 @@ static void end(struct hg_worker *w)
     hg_doing_set(w, HG_DOING_STOP);
     hg_rpcs_fini(&w->rpcs);
     hg_map_fini(&w->tenant_calls); /* every call has ended */
+    hg_publish_flush(w);
     hg_conns_fini(&w->conns);
     hg_streams_fini(&w->streams);
     hg_typed_fini(w);
     hg_relay_fini(w);
+    hg_publish_fini(w);
     hg_hub_fini(&w->hub);
+    hg_ids_fini(&w->ids);
     hg_kafka_free(w->kafka, FLUSH_MS);
     hg_ingest_fini(w);
     hg_interests_fini(&w->interests);

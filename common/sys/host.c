@@ -88,8 +88,10 @@ static int parse_topic(struct hg_host *h, struct hg_slice item, const char **why
         t->kind = HG_TOPIC_DIFF;
     else if (hg_slice_is(kind, "row"))
         t->kind = HG_TOPIC_ROW;
+    else if (hg_slice_is(kind, "envelope"))
+        t->kind = HG_TOPIC_ENVELOPE;
     else
-        return refuse(item, "its kind must be diff or row", why);
+        return refuse(item, "its kind must be diff, row or envelope", why);
     if (version.p && !hg_slice_is(version, "header") && !hg_slice_is(version, "offset"))
         return refuse(item, "its version must come from header or offset", why);
     t->version_is_offset = hg_slice_is(version, "offset");

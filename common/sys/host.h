@@ -34,6 +34,7 @@ enum {
         1024, /* a hole names the rooms it may have been: bit = room hash % HG_HOLE_BITS */
     HG_POISON_MAX = 64,
     HG_NAME_MAX = 256,
+    HG_TALLIES = 256, /* publishes of one seat that may wait for their siblings' counts, tally.h */
 };
 #define HG_NO_SEAT UINT32_MAX
 #define HG_CURSOR_NONE                                                                             \
@@ -91,6 +92,7 @@ struct hg_seat {
                                 any record of any ring is used */
     char reply_topic[HG_NAME_MAX]; /* for the successor to delete; written once by the worker before
                                       it is STARTING's end */
+    _Atomic uint64_t tallies[HG_TALLIES];
     struct hg_metrics metrics;
     struct hg_ring_hdr ring;
 };
@@ -133,7 +135,7 @@ struct hg_topic {
     _Atomic uint32_t known_upto;  /* partitions below this are known: spares hg_host_positions_known
                                      the look at each */
 };
-enum hg_topic_kind { HG_TOPIC_DIFF, HG_TOPIC_ROW };
+enum hg_topic_kind { HG_TOPIC_DIFF, HG_TOPIC_ROW, HG_TOPIC_ENVELOPE };
 
 struct hg_host {
     uint32_t nslots, nseats, ntopics;
@@ -163,8 +165,8 @@ struct hg_host_spec {
     uint32_t nslots, nseats; /* nseats 0: 2 * nslots + 2 */
     uint64_t ring_size;      /* rounded up to a power of two */
     const char *instance_id; /* NULL or "": random */
-    const char *topics;      /* kafka_topics: name[:diff|row[:header|offset]], ...; without a kind
-                                server.row.events is row, any other diff */
+    const char *topics; /* kafka_topics: name[:diff|row|envelope[:header|offset]], ...; without a
+                           kind server.row.events is row, any other diff */
 };
 
 /* Maps and fills it. On -HG_E_CONF_VALUE why says what is wrong with which item, and lives until

@@ -44,6 +44,7 @@ enum hg_rec_kind {
     HG_REC_ENVELOPE, /* key = room key (interest), body = envelope JSON */
     HG_REC_MARK,     /* nothing but its sequence: "this is how far I am"; meant for nobody, lapped
                         freely */
+    HG_REC_PUBLISH,  /* key empty, body = value of an envelope topic */
     HG_REC_PART_RESET, /* pos.part: its log was made anew or positions are gone: reset all streams
                           fed by it; meant for all */
 };
@@ -55,7 +56,7 @@ struct hg_rec {   /* head of a record, as stored; 64 bytes */
     uint32_t body_len;
     uint32_t part; /* pos.part; UINT32_MAX: no position (envelope, mark) */
     int64_t offset;
-    uint64_t lsn;                  /* 0 = none */
+    uint64_t lsn;                  /* 0 = none; of an envelope: the ask of its publisher, tally.h */
     uint64_t hash;                 /* hg_hash_fixed of the room key */
     uint64_t meant[HG_SEAT_WORDS]; /* written after the fence */
     int64_t stamp_ms;              /* Kafka time stamp */

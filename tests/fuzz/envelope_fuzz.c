@@ -9,8 +9,9 @@ static void check(const struct hg_envelope *e)
 {
     struct hg_buf out = {0};
     struct hg_envelope back;
-    HG_BUG_ON((e->kind == HG_ENVELOPE_ROOM) != (e->room.p != NULL) ||
-              (e->kind == HG_ENVELOPE_PATH) != (e->path.p != NULL));
+    bool named = e->kind == HG_ENVELOPE_ROOM || e->kind == HG_ENVELOPE_CHANNEL ||
+                 e->kind == HG_ENVELOPE_CONN || e->kind == HG_ENVELOPE_COUNT;
+    HG_BUG_ON(named != (e->room.p != NULL) || (e->kind == HG_ENVELOPE_PATH) != (e->path.p != NULL));
     hg_envelope_put(&out, e);
     HG_BUG_ON(hg_envelope_decode(hg_buf_slice(&out), &back) != 0);
     HG_BUG_ON(back.kind != e->kind || back.binary != e->binary ||

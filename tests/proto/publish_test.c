@@ -44,9 +44,9 @@ static void refused(void **state)
     static const char *const rows[][2] = {
         {"null", "body: expected an object, or an array of objects"},
         {"\"x\"", "body: expected an object, or an array of objects"},
-        {"{}", "channel: expected this, or one of room, path, all"},
+        {"{}", "channel: expected this, or one of room, path, id, all"},
         {"{\"channel\":\"c\",\"room\":\"r\",\"data\":{}}",
-         "channel: expected this, or one of room, path, all"},
+         "channel: expected this, or one of room, path, id, all"},
         {"{\"channel\":5,\"data\":{}}", "channel: expected a string"},
         {"{\"channel\":\"\",\"data\":{}}", "channel: empty"},
         {"{\"channel\":\"a\\nb\",\"data\":{}}", "channel: control character"},
@@ -108,9 +108,78 @@ static void types(void **state)
     assert_int_equal(hg_typed_find(HG_SLICE_LIT("subscribe")), HG_TYPED_NONE);
 }
 
+static void bodies(void **state)
+{
+    static const char *const rows[][2] = {
+        {"", "body: expected JSON"},
+        {"{\"room\":\"r\",\"text\":\"x\"} x", "body: expected JSON"},
+        {"5", "body: expected an object, or an array of objects"},
+        {"[1]", "[0].body: expected an object, or an array of objects"},
+        {"[{\"room\":\"r\",\"text\":\"x\"},{\"room\":\"r\"}]", "[1].text: expected this or b64"},
+        {"[]", ""},
+        {"[{\"id\":\"x\",\"text\":\"\"}]", ""},
+    };
+    struct hg_publish_list l;
+    struct hg_buf many = {0};
+
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
+        int rc = hg_publish_read(hg_slice_str(rows[i][0]), false, &l);
+
+        assert_string_equal(l.detail, rows[i][1]);
+        assert_int_equal(rc, rows[i][1][0] ? -HG_E_BAD_OP : 0);
+        hg_publish_list_fini(&l);
+    }
+    for (int i = 0; i <= HG_PUBLISH_BATCH; i++)
+        hg_buf_addf(&many, "%s{\"all\":true,\"text\":\"%d\"}", i ? "," : "[", i);
+    hg_buf_addc(&many, ']');
+    assert_int_equal(hg_publish_read(hg_buf_slice(&many), false, &l), -HG_E_BAD_OP);
+    assert_string_equal(l.detail, "body: expected at most 1000 messages");
+    hg_publish_list_fini(&l);
+    hg_buf_fini(&many);
+}
+
+static void envelopes(void **state)
+{
+    static const char text[] =
+        "[{\"channel\":\"c\",\"data\":{\"a\":1}},{\"room\":\"r\",\"text\":\"t\"},"
+        "{\"path\":\"/p\",\"b64\":\"YWI=\",\"tenant\":\"x\"},{\"id\":\"i\",\"text\":\"\"}]";
+    static const struct {
+        enum hg_envelope_kind kind;
+        const char *room, *path, *tenant, *payload;
+        bool binary;
+    } want[] = {
+        {HG_ENVELOPE_CHANNEL, "c", NULL, NULL,
+         "{\"type\":\"event\",\"channel\":\"c\",\"data\":{\"a\":1,\"timestamp\":7}}", false},
+        {HG_ENVELOPE_ROOM, "r", NULL, NULL, "t", false},
+        {HG_ENVELOPE_PATH, NULL, "/p", "x", "ab", true},
+        {HG_ENVELOPE_CONN, "i", NULL, NULL, "", false},
+    };
+    struct hg_publish_list l;
+    struct hg_buf body = {0};
+
+    (void)state;
+    assert_int_equal(hg_publish_read(hg_slice_str(text), false, &l), 0);
+    assert_int_equal(l.n, HG_COUNTOF(want));
+    for (size_t i = 0; i < l.n; i++) {
+        struct hg_envelope e;
+
+        hg_publish_put(&l.items[i], 7, &body, &e);
+        assert_int_equal(e.kind, want[i].kind);
+        assert_int_equal(e.binary, want[i].binary);
+        assert_true(want[i].room ? hg_slice_is(e.room, want[i].room) : !e.room.p);
+        assert_true(want[i].path ? hg_slice_is(e.path, want[i].path) : !e.path.p);
+        assert_true(want[i].tenant ? hg_slice_is(e.tenant, want[i].tenant) : !e.tenant.p);
+        assert_true(hg_slice_is(e.payload, want[i].payload));
+    }
+    hg_publish_list_fini(&l);
+    hg_buf_fini(&body);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(accepted), cmocka_unit_test(refused),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(accepted),     cmocka_unit_test(refused),
+                                       cmocka_unit_test(bodies),       cmocka_unit_test(envelopes),
                                        cmocka_unit_test(event_frames), cmocka_unit_test(types)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,11 +81,11 @@ static void test_bad_topics(void **state)
     (void)state;
     static const struct {
         const char *topics, *why;
-    } bad[] = {{"a,b:rows", "topic \"b:rows\": its kind must be diff or row"},
+    } bad[] = {{"a,b:rows", "topic \"b:rows\": its kind must be diff, row or envelope"},
                {"a:diff:lsn", "topic \"a:diff:lsn\": its version must come from header or offset"},
                {"a:diff:offset:x",
                 "topic \"a:diff:offset:x\": its version must come from header or offset"},
-               {"a:", "topic \"a:\": its kind must be diff or row"},
+               {"a:", "topic \"a:\": its kind must be diff, row or envelope"},
                {"a,b,a:row", "topic \"a:row\": named twice"},
                {"a b", "topic \"a b\": not a Kafka topic name"},
                {":row", "topic \":row\": not a Kafka topic name"},
