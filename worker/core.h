@@ -83,7 +83,7 @@ struct hg_worker {
     struct hg_ids ids;
     struct hg_streams streams;
     struct hg_rpcs rpcs;
-    struct hg_map tenant_calls; /* calls in flight by tenant; op_rpc.c's */
+    struct hg_map tenant_calls; /* calls in flight by tenant; calls.c's */
     struct hg_kafka *kafka;
     struct hg_ingest in;
     struct hg_relay relay;

@@ -7,104 +7,8 @@
 #include "proto/json.h"
 #include "proto/query.h"
 #include "proto/tabledef.h"
+#include "worker/calls.h"
 #include "worker/dispatch.h"
-
-/* Calls in flight of one tenant, kept while there are any: clients that come and go don't start at
- * zero. */
-struct hg_tenant_calls {
-    struct hg_map_node node; /* key: the tenant's name, borrowed from the atom */
-    const struct hg_atom *tenant;
-    uint32_t n;
-};
-
-static struct hg_tenant_calls *tenant_find(struct hg_worker *w, const struct hg_atom *tenant)
-{
-    struct hg_map_node *node = hg_map_get(&w->tenant_calls, hg_atom_text(tenant));
-
-    return node ? HG_CONTAINER_OF(node, struct hg_tenant_calls, node) : NULL;
-}
-
-static uint32_t tenant_calls(struct hg_worker *w, const struct hg_atom *tenant)
-{
-    const struct hg_tenant_calls *t = tenant_find(w, tenant);
-
-    return t ? t->n : 0;
-}
-
-static struct hg_tenant_calls *tenant_enter(struct hg_worker *w, const struct hg_atom *tenant)
-{
-    struct hg_tenant_calls *t = tenant_find(w, tenant);
-
-    if (!t) {
-        t = hg_calloc(1, sizeof *t);
-        t->tenant = hg_atom_get(hg_atom_text(tenant));
-        t->node.key = hg_atom_text(t->tenant);
-        hg_map_put(&w->tenant_calls, &t->node);
-    }
-    t->n++;
-    return t;
-}
-
-static void tenant_leave(struct hg_worker *w, struct hg_tenant_calls *t)
-{
-    if (--t->n > 0)
-        return;
-    hg_map_del(&w->tenant_calls, &t->node);
-    hg_atom_put(t->tenant);
-    free(t);
-}
-
-struct pending { /* whose call it is; the client may be gone when the answer comes */
-    struct hg_tenant_calls *tenant;
-    uint32_t index, gen;
-    struct hg_slice method, correlation_id;
-    char bytes[];
-};
-
-static void reply_error(struct hg_worker *w, struct hg_conn *c, struct hg_slice method,
-                        struct hg_slice correlation_id, struct hg_slice text)
-{
-    hg_buf_reset(&w->text);
-    hg_op_put_rpc_error(&w->text, method, correlation_id, text);
-    hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
-}
-
-static void on_done(void *ctx, void *arg, uint64_t arg2, const struct hg_rpc_result *r)
-{
-    struct hg_worker *w = ctx;
-    struct pending *p = arg;
-    struct hg_conn *c = hg_conn_find(&w->conns, p->index, p->gen);
-
-    (void)arg2;
-    tenant_leave(w, p->tenant);
-    if (c && c->state == HG_CONN_OPEN) {
-        c->s.ncalls--;
-        if (r->err < 0) {
-            reply_error(w, c, p->method, p->correlation_id, r->text);
-        } else {
-            hg_buf_reset(&w->text);
-            hg_op_put_rpc_ok_head(&w->text, p->method, p->correlation_id);
-            hg_sqlrpc_put_data(&w->text, r->reply);
-            hg_op_put_rpc_ok_tail(&w->text);
-            hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
-        }
-    }
-    free(p);
-}
-
-static struct pending *pending_new(const struct hg_conn *c, const struct hg_op_rpc *o)
-{
-    struct pending *p = hg_malloc(sizeof *p + o->method.n + o->correlation_id.n);
-
-    *p = (struct pending){.index = c->index, .gen = c->gen};
-    memcpy(p->bytes, o->method.p, o->method.n);
-    p->method = hg_slice_of(p->bytes, o->method.n);
-    if (o->correlation_id.p) {
-        memcpy(p->bytes + o->method.n, o->correlation_id.p, o->correlation_id.n);
-        p->correlation_id = hg_slice_of(p->bytes + o->method.n, o->correlation_id.n);
-    }
-    return p;
-}
 
 /* ---- requests by method; each returns NULL or what is wrong ---- */
 
@@ -453,25 +357,17 @@ static struct hg_slice table_of(const struct hg_op_rpc *o, struct hg_json_val pa
     return s.n ? s : hg_json_text(hg_json_get(payload, "table"));
 }
 
-/* Why this call may not be made now, or NULL. */
-static const char *refusal(struct hg_worker *w, const struct hg_conn *c, const struct hg_op_rpc *o)
+/* B-30: a table of another tenant is read and written only by who is allowed to. */
+static bool is_walled(const struct hg_conn *c, struct hg_slice company)
 {
-    if (o->company.n && !hg_slice_eq(o->company, hg_atom_text(c->s.tenant))) /* B-30 */
-        return "forbidden: companyId is not the tenant of this connection";
-    if (c->s.ncalls >= w->conf->max_calls)
-        return "too many calls in flight";
-    if (tenant_calls(w, c->s.tenant) >= w->conf->max_calls_tenant)
-        return "too many calls in flight of this tenant";
-    if (!hg_kafka_replies_ready(w->kafka))
-        return hg_err_row(HG_E_RPC_UNAVAILABLE)->wire;
-    return NULL;
+    return company.n > 0 && !hg_slice_eq(company, hg_atom_text(c->s.tenant));
 }
 
 static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc *o,
                  struct hg_json_val payload)
 {
     struct hg_buf request = {0}, text = {0};
-    struct hg_rpc_call *rc = hg_rpc_new(&w->rpcs, on_done, w, NULL, 0);
+    struct hg_rpc_call *rc = hg_calls_new(w);
     struct args a = {.call = &rc->spec, .payload = payload, .strict = hg_dispatch_strict(w, c)};
     const char *why;
 
@@ -482,15 +378,10 @@ static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc 
         hg_buf_adds(&text, why);
         if (why[strlen(why) - 1] == ' ')
             hg_buf_add_slice(&text, o->method);
-        reply_error(w, c, o->method, o->correlation_id, hg_buf_slice(&text));
+        hg_calls_error(w, c, o->method, o->correlation_id, hg_buf_slice(&text));
         hg_rpc_drop(rc);
     } else {
-        struct pending *p = pending_new(c, o);
-
-        p->tenant = tenant_enter(w, c->s.tenant);
-        rc->arg = p;
-        c->s.ncalls++;
-        hg_rpc_send(&w->rpcs, rc, hg_buf_slice(&request));
+        hg_calls_send(w, c, rc, o->method, o->correlation_id, hg_buf_slice(&request));
     }
     hg_buf_fini(&text);
     hg_buf_fini(&request);
@@ -499,10 +390,12 @@ static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc 
 void hg_op_do_rpc(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op)
 {
     const struct hg_op_rpc *o = &op->rpc;
-    const char *why = refusal(w, c, o);
+    const char *why = is_walled(c, o->company)
+                          ? "forbidden: companyId is not the tenant of this connection"
+                          : hg_calls_refusal(w, c);
 
     if (why)
-        reply_error(w, c, o->method, o->correlation_id, hg_slice_str(why));
+        hg_calls_error(w, c, o->method, o->correlation_id, hg_slice_str(why));
     else
         call(w, c, o, hg_json_get(hg_json_root(&op->doc), "payload"));
 }

@@ -87,6 +87,12 @@ static void finish_err(struct hg_rpcs *rp, struct hg_rpc_call *call, int err)
     finish(rp, call, &r);
 }
 
+void hg_rpc_end(struct hg_rpcs *rp, struct hg_rpc_call *call, int err)
+{
+    finish_err(rp, call, err);
+    arm(rp);
+}
+
 static void on_deadline(void *arg, struct hg_mono now)
 {
     struct hg_rpcs *rp = arg;

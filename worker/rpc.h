@@ -4,7 +4,7 @@
  *
  *   call = hg_rpc_new(&rp, on_done, ctx, arg);      call->spec has correlation id and reply topic
  * for the builder hg_query_put_get_data(&buf, &call->spec, ...); hg_rpc_send(&rp, call, bytes);
- * on_done is called once, later, never inside: reply, timeout or shutdown
+ * on_done is called once, later, never inside hg_rpc_send: reply, timeout or shutdown
  *
  * A late, repeated, foreign or unverifiable reply is counted and dropped.
  */
@@ -58,6 +58,8 @@ struct hg_rpc_call *hg_rpc_new(struct hg_rpcs *rp, hg_rpc_fn fn, void *ctx, void
 void hg_rpc_send(struct hg_rpcs *rp, struct hg_rpc_call *call, struct hg_slice request);
 void hg_rpc_drop(struct hg_rpc_call *call); /* one that was not sent */
 void hg_rpc_on_reply(struct hg_rpcs *rp, const struct hg_kafka_record *r);
+/* One that was sent ends here with this error; on_done is called inside. */
+void hg_rpc_end(struct hg_rpcs *rp, struct hg_rpc_call *call, int err);
 void hg_rpcs_fini(struct hg_rpcs *rp); /* ends every call with RPC_SHUTDOWN */
 
 #endif

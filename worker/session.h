@@ -5,6 +5,7 @@
 #ifndef HG_WORKER_SESSION_H
 #define HG_WORKER_SESSION_H
 
+#include <bsd/sys/queue.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "common/base/slice.h"
@@ -24,13 +25,16 @@ struct hg_member { /* one room of a session */
     uint32_t at; /* place in the room's member list */
 };
 
+LIST_HEAD(hg_client_calls, hg_client_call);
+
 struct hg_session {
     unsigned char id[16]; /* UUID v4: the connectionId */
     const struct hg_atom *tenant, *user, *path;
     struct hg_sub_list subs;
     struct hg_member *rooms;
+    struct hg_client_calls calls; /* in flight; kept by calls.c */
     uint16_t nrooms, rooms_cap;
-    uint16_t ncalls; /* RPC calls in flight */
+    uint16_t ncalls; /* in calls */
     uint8_t perms;
     uint8_t dialect; /* enum hg_profile */
     bool presence;   /* its coming and going is told to others who want that, and theirs to it */

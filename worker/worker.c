@@ -12,6 +12,7 @@
 #include "common/base/macros.h"
 #include "common/sys/ipc.h"
 #include "common/sys/log.h"
+#include "worker/calls.h"
 #include "worker/core.h"
 #include "worker/dispatch.h"
 #include "worker/ingest.h"
@@ -117,6 +118,7 @@ static void on_gone(void *ctx, struct hg_conn *c)
 {
     struct hg_worker *w = ctx;
 
+    hg_calls_gone(c);
     hg_typed_gone(w, c);
     hg_ids_drop(&w->ids, c);
     hg_subs_close_all(&w->streams, c);
@@ -177,8 +179,11 @@ static void close_next(struct hg_worker *w, uint64_t budget)
 {
     struct hg_conn *c;
 
-    while (budget-- > 0 && (c = hg_conns_next(&w->conns, &w->drain_at)))
+    while (budget-- > 0 && (c = hg_conns_next(&w->conns, &w->drain_at))) {
+        if (c->state == HG_CONN_OPEN)
+            hg_calls_shutdown(w, c); /* whoever waits for an answer hears why none comes */
         hg_conn_close(&w->conns, c, w->drain_err);
+    }
 }
 
 static void on_drain_tick(void *arg, struct hg_mono now)

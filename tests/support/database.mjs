@@ -82,7 +82,7 @@ export class Database {
    *   replica    { lagMs } rows of a replica that applies changes so late; otherwise of the primary
    *   nameLsn    the reply says snapshot-lsn
    *   fail       text: ok = false; 'malformed': bytes that are no FlatBuffer; 'silent': no reply
-   *   reply      what to answer instead: fields of encodeReply, bytes, or a list of such, sent in order
+   *   reply      what to answer instead: fields of encodeReply, bytes, or a list of such (null: a tombstone), sent in order
    */
   async serve(behaviour = {}) {
     this.behaviour = behaviour;
@@ -116,7 +116,7 @@ export class Database {
     if (fail === 'silent') return;
     const reply = this.setting('reply', request);
     if (reply) {
-      const messages = [reply].flat().map((r) => ({ key: request.correlationId, value: Buffer.isBuffer(r) ? r : encodeReply({ correlationId: request.correlationId, ...r }) }));
+      const messages = [reply].flat().map((r) => ({ key: request.correlationId, value: r === null || Buffer.isBuffer(r) ? r : encodeReply({ correlationId: request.correlationId, ...r }) }));
       await this.replies.send({ topic: request.replyTopic, messages, acks: 1 });
       return;
     }
