@@ -5,7 +5,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { Client } from '../support/client.mjs';
-import { startHeadgate } from '../support/headgate.mjs';
+import { headgate, startHeadgate } from '../support/headgate.mjs';
 import { kafkaClient } from '../support/kafka.mjs';
 import { freePort } from '../support/ports.mjs';
 import { encodeReply } from '../support/sqlwire.mjs';
@@ -69,6 +69,11 @@ test('late, repeated, foreign and malformed replies are counted and dropped', { 
   assert.equal(await call(c), true, 'still serving');
   assert.equal(await s.hg.metric('headgate_rpc_timeouts_total'), 2);
   assert.equal(c.messages.filter((m) => m.op === 'rpcResult').length, n, 'one answer per call');
+});
+
+test('a call waits 10 seconds unless rpc_timeout says otherwise', async () => {
+  assert.match((await headgate(['--print=effective'])).stdout, /^rpc_timeout\s*=\s*10s\b/m);
+  assert.match((await headgate(['--print=effective', '--rpc-timeout=3s'])).stdout, /^rpc_timeout\s*=\s*3s\b/m);
 });
 
 test('B-28: a row that is not JSON fails the call at once, and only that call', { timeout: 60000 }, async (t) => {
@@ -176,6 +181,7 @@ test('B-24: each gateway assigns a reply topic of its own, without a group, and 
   assert.deepEqual(answers.map((a) => a.tableName).sort(), clients.flatMap((_, i) => Array.from({ length: 10 }, (_, k) => `t${i}-${k}`)).sort());
   const used = new Set(s.db.calls.map((r) => r.replyTopic));
   assert.ok(used.size >= 2 && used.size <= 4, `a topic per worker: ${[...used]}`);
+  for (const name of used) assert.match(name, /^sql\.rpc\.responses\.ws\.[A-Za-z0-9._-]+\.[0-9]+\.[0-9a-z]+$/);
   assert.deepEqual(own(before.topics).sort(), [...used].sort(), 'the broker has them');
   assert.deepEqual(before.groups.filter((g) => /ws-gateway|headgate/.test(g)), [], 'no group of a gateway');
   for (const hg of s.hosts) {
@@ -190,7 +196,8 @@ test('B-24: each gateway assigns a reply topic of its own, without a group, and 
 test('B-24: gateways that share a fixed reply topic each take their own replies, and leave it standing', { timeout: 90000 }, async (t) => {
   const s = await stage(t, {
     sql: { reply: ({ tableName }) => ({ row: JSON.stringify({ tableName }) }) }, hosts: 2,
-    options: (topics) => ({ workers: 1, sql_rpc_reply_topic: `replies.${topics.tag}` }),
+    options: { workers: 1, sql_rpc_request_topic: 'nowhere' }, // the environment stands above the file
+    env: (topics) => ({ SQL_RPC_REQUEST_TOPIC: topics.requests, SQL_RPC_REPLY_TOPIC: `replies.${topics.tag}` }),
   });
   const clients = s.keep(await Promise.all(s.hosts.map((hg) => Client.open(hg.url))));
   const answers = await Promise.all(clients.flatMap((c, i) => Array.from({ length: 20 }, (_, k) => call(c, 'GET_SINGLE', { table: `t${i}-${k}` }))));

@@ -129,6 +129,7 @@ async function reach(s, c, requests) {
     const got = s.db.calls.at(-1);
     for (const [k, v] of Object.entries({ method, companyId: 'demo', tableName: 't', ...want })) assert.deepEqual(got[k], v, `${what}: ${k}`);
     assert.equal(got.payloadType, 1 + ['GET_DATA', 'GET_SINGLE', 'ADD_SINGLE', 'UPDATE_SINGLE', 'DELETE_ROW', 'CREATE_TABLE', 'TABLE_EXISTS', 'RUN_AGGREGATION'].indexOf(method));
+    assert.deepEqual([got.key, got.headers], [got.correlationId, {}], 'the record: key and headers');
     assert.match(got.correlationId, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   }
 }

@@ -97,7 +97,9 @@ export class Database {
     await this.consumer.run({
       partitionsConsumedConcurrently: 4,
       eachMessage: async ({ message }) => {
-        if (message.value) this.answer(decodeRequest(message.value)).catch((error) => { this.workerError ??= error; });
+        if (!message.value) return;
+        const request = Object.assign(decodeRequest(message.value), { key: message.key?.toString(), headers: message.headers });
+        this.answer(request).catch((error) => { this.workerError ??= error; });
       },
     });
     await joined;

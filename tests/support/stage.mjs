@@ -8,7 +8,7 @@ import { ownTopics, sharedKafka } from './kafka.mjs';
  * { kafka, topics, db, hg }; hosts > 1 adds `hosts` (each with its own address and host id).
  *   kafka     one of the test's own, stopped with the rest; otherwise that of the run
  *   sql       behaviour of the SQL worker, or false for none
- *   options   of headgate, or a function of the topics that gives them
+ *   options   of headgate, or a function of the topics that gives them; env: likewise
  */
 export async function stage(t, { kafka, partitions = 4, sql = {}, database = {}, options = {}, env, hosts = 1, until, expectErrors } = {}) {
   const s = { clients: [], hosts: [], own: kafka };
@@ -20,7 +20,7 @@ export async function stage(t, { kafka, partitions = 4, sql = {}, database = {},
   if (sql) await s.db.serve(sql);
   for (let i = 0; i < hosts; i++) {
     s.hosts.push(await startHeadgate({
-      name: `host${i + 1}`, ip: `127.0.0.${i + 1}`, env, until, expectErrors,
+      name: `host${i + 1}`, ip: `127.0.0.${i + 1}`, env: typeof env === 'function' ? env(s.topics) : env, until, expectErrors,
       options: { ...s.topics.headgate, host_id: `host${i + 1}`, ...(typeof options === 'function' ? options(s.topics) : options) },
     }));
   }
