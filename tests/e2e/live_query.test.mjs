@@ -199,7 +199,7 @@ test('a reply that is too large is a failed snapshot, not a closed connection', 
   await c.ping();
 });
 
-test('row events reach the subscribers of their routingKey, after the snapshot', { timeout: 60000 }, async (t) => {
+test('B-10: row events reach the subscribers of their routingKey, after the snapshot', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { sql: { delayMs: 500 }, options: { workers: 2 } });
   const c = s.keep(await Client.open(s.hg.url));
   const subscribed = c.subscribe('orders', 'q');
