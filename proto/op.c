@@ -148,20 +148,23 @@ static int read_fields(struct hg_op *op, struct hg_json_val msg, const struct fi
     return 0;
 }
 
+static int check_message(struct hg_op *op, struct hg_slice text, struct hg_slice b64)
+{
+    if (!text.p && !b64.p)
+        return refuse(op, "text", "this or b64");
+    return text.p && b64.p ? refuse(op, "b64", "no b64 together with text") : 0;
+}
+
 /* Rules between fields. */
 static int check_op(struct hg_op *op)
 {
     if (op->kind == HG_OP_subscribe && !op->subscribe.query_fb.p && !op->subscribe.query_json.p)
         return refuse(op, "queryFbB64", "this or queryJson");
-    if (op->kind != HG_OP_publish)
-        return 0;
-    if (op->publish.room.p && op->publish.path.p)
+    if (op->kind == HG_OP_publish && op->publish.room.p && op->publish.path.p)
         return refuse(op, "path", "no path together with a room");
-    if (!op->publish.text.p && !op->publish.b64.p)
-        return refuse(op, "text", "this or b64");
-    if (op->publish.text.p && op->publish.b64.p)
-        return refuse(op, "b64", "no b64 together with text");
-    return 0;
+    if (op->kind == HG_OP_publish)
+        return check_message(op, op->publish.text, op->publish.b64);
+    return op->kind == HG_OP_sendTo ? check_message(op, op->sendTo.text, op->sendTo.b64) : 0;
 }
 
 static const char *op_list(void)

@@ -1,4 +1,4 @@
-/* Handlers of ping, join, leave, publish. */
+/* Handlers of ping, join, leave, publish, sendTo. */
 #include "common/base/err.h"
 #include "proto/base64.h"
 #include "proto/route.h"
@@ -90,6 +90,23 @@ static void set_target(struct hg_envelope *e, const struct hg_op *o)
     }
 }
 
+static void set_message(struct hg_envelope *e, struct hg_slice text, struct hg_slice b64,
+                        struct hg_buf *bytes)
+{
+    e->payload = text;
+    if (!b64.p)
+        return;
+    hg_b64_decode_lenient(bytes, b64);
+    e->binary = true;
+    e->payload = hg_slice_of(bytes->p ? bytes->p : "", bytes->n);
+}
+
+static void publish(struct hg_worker *w, struct hg_conn *c, struct hg_envelope *e)
+{
+    if (hg_relay_publish(w, e) < 0)
+        hg_dispatch_error(w, c, -HG_E_TOO_BIG, HG_SLICE_NONE, HG_SLICE_NONE);
+}
+
 void hg_op_do_publish(struct hg_worker *w, struct hg_conn *c, const struct hg_op *o)
 {
     struct hg_envelope e = {.tenant = hg_atom_text(c->s.tenant)};
@@ -114,13 +131,22 @@ void hg_op_do_publish(struct hg_worker *w, struct hg_conn *c, const struct hg_op
     }
     e.excludes = list;
     e.nexcludes = (size_t)n;
-    e.payload = o->publish.text;
-    if (o->publish.b64.p) {
-        hg_b64_decode_lenient(&bytes, o->publish.b64);
-        e.binary = true;
-        e.payload = hg_slice_of(bytes.p ? bytes.p : "", bytes.n);
-    }
-    if (hg_relay_publish(w, &e) < 0)
-        hg_dispatch_error(w, c, -HG_E_TOO_BIG, HG_SLICE_NONE, HG_SLICE_NONE);
+    set_message(&e, o->publish.text, o->publish.b64, &bytes);
+    publish(w, c, &e);
+    hg_buf_fini(&bytes);
+}
+
+/* Whether the other is there is not told: ids of strangers must not be probed with it. */
+void hg_op_do_sendTo(struct hg_worker *w, struct hg_conn *c, const struct hg_op *o)
+{
+    struct hg_envelope e = {
+        .kind = HG_ENVELOPE_CONN, .tenant = hg_atom_text(c->s.tenant), .room = o->sendTo.id};
+    struct hg_buf bytes = {0};
+    unsigned char id[16];
+
+    if (!may(w, c, HG_PERM_PUBLISH, "publish") || !hg_session_id_parse(o->sendTo.id, id))
+        return;
+    set_message(&e, o->sendTo.text, o->sendTo.b64, &bytes);
+    publish(w, c, &e);
     hg_buf_fini(&bytes);
 }

@@ -1,4 +1,4 @@
-// Rooms and broadcasts (join, leave, publish): with two hosts of two workers each and one Redis every member gets each
+// Rooms and broadcasts (join, leave, publish, sendTo): with two hosts of two workers each and one Redis every member gets each
 // broadcast exactly once, as it was sent, in the order of its sender; nobody else gets it. What others publish on
 // tina4:ws is delivered and never published again; what headgate publishes there is what others read.
 // Not tested here: Redis going away (redis_restart), tenants (trust).
@@ -11,7 +11,7 @@ import { ownerOfConnection } from '../support/proc.mjs';
 import { startRedis } from '../support/redis.mjs';
 import { waitFor } from '../support/wait.mjs';
 
-async function scene(t) {
+async function scene(t, options = {}) {
   const kafka = await sharedKafka();
   const redis = await startRedis();
   const topics = await ownTopics(kafka.brokers);
@@ -30,7 +30,7 @@ async function scene(t) {
       name: `host${i}`, ip: `127.0.0.${i}`,
       options: {
         ...topics.headgate, host_id: `host${i}`, workers: 2, backplane: 'redis', backplane_url: redis.url,
-        default_permissions: 'join,publish,publish_all',
+        default_permissions: 'join,publish,publish_all', ...options,
       },
     }));
   }
@@ -102,6 +102,45 @@ test('B-32: leave, excludeSelf, exclude, paths and everyone', { timeout: 120000 
   await waitFor(() => [a, b, c].every((x) => s.broadcasts(x).includes('after leave')), { what: 'the last broadcast' });
   await d.ping();
   assert.ok(!s.broadcasts(d).includes('after leave'));
+});
+
+test('sendTo reaches one connection of the tenant on whatever worker and host, as it was sent; never tina4:ws', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { auth: 'trust', default_permissions: 'join,publish' });
+  const all = s.perWorker.map((list) => list[0]);
+  const id = async (x) => (await x.message({ type: 'welcome' })).data.connectionId;
+  const stranger = await s.open(s.hosts[1], '', { headers: { 'x-tenant': 'other' } });
+  const bytes = new Map([...all, stranger].map((x) => [x, []]));
+  for (const x of [...all, stranger]) x.rawBinary = (data) => bytes.get(x).push(data.toString('hex'));
+  s.envelopes.length = 0;
+  const [a] = all;
+  for (const [i, x] of all.entries()) {
+    a.send({ op: 'sendTo', id: await id(x), text: JSON.stringify({ b: `to ${i}` }) });
+    a.send({ op: 'sendTo', id: (await id(x)).toUpperCase(), b64: Buffer.from([0xff, i]).toString('base64') });
+  }
+  for (const nobody of ['x', '00000000-0000-4000-8000-000000000000', await id(stranger)]) a.send({ op: 'sendTo', id: nobody, text: '{"b":"nobody"}' });
+  await waitFor(() => all.every((x) => s.broadcasts(x).length >= 1 && bytes.get(x).length >= 1), { what: 'a message at each' });
+  stranger.send({ op: 'sendTo', id: await id(stranger), text: '{"b":"myself"}' });
+  await waitFor(() => s.broadcasts(stranger).length > 0, { what: 'the message to oneself' });
+  a.send({ op: 'publish', room: 'behind', text: 'x' });
+  await waitFor(() => s.envelopes.length > 0, { what: 'the envelope behind them' });
+  await Promise.all([...all, stranger].map((x) => x.ping()));
+  for (const [i, x] of all.entries()) {
+    assert.deepEqual(s.broadcasts(x), [`to ${i}`]);
+    assert.deepEqual(bytes.get(x), [`ff0${i}`]);
+  }
+  assert.deepEqual(s.broadcasts(stranger), ['myself']);
+  assert.equal(s.envelopes.length, 1, 'none of them was heard on tina4:ws');
+  assert.deepEqual(a.messages.filter((m) => m.op === 'error'), [], 'nobody is told that nobody was there');
+});
+
+test('sendTo and publish ask for the permission', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { default_permissions: 'join' });
+  const [a] = s.perWorker[0];
+  for (const message of [{ op: 'sendTo', id: 'x', text: '' }, { op: 'publish', room: 'r', text: '' }]) {
+    const from = a.messages.length;
+    a.send(message);
+    assert.deepEqual(await a.message({ op: 'error' }, { from }).then((m) => [m.code, m.detail]), ['forbidden', 'publish']);
+  }
 });
 
 test('envelopes of others are delivered once and never published again; ours are readable by them', { timeout: 120000 }, async (t) => {

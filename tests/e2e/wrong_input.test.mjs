@@ -27,9 +27,10 @@ const takes = {
 };
 const samples = { NAME: 'x', TEXT: 'x', COUNT: 1, FLAG: true, CHOICE: undefined, RAW: {}, IDS: 'x' };
 // Rules between fields: what a message needs besides its required fields to be a good one.
-const besides = { subscribe: { queryJson: '{}' }, publish: { room: 'r', text: 'x' } };
+const besides = { subscribe: { queryJson: '{}' }, publish: { room: 'r', text: 'x' }, sendTo: { text: 'x' } };
 const rules = {
   subscribe: [[{ table: 't', hashId: 'h' }, /^queryFbB64: expected this or queryJson/]],
+  sendTo: [[{ id: 'i' }, /^text: expected this or b64/], [{ id: 'i', text: 'x', b64: '' }, /^b64: expected no b64/]],
   publish: [[{ room: 'r' }, /^text: expected this or b64/], [{}, /^text: /], [{ room: 'r', text: 'x', b64: '' }, /^b64: expected no b64/], [{ room: 'r', path: '/', text: '' }, /^path: expected no path/]],
 };
 

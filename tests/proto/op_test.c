@@ -81,7 +81,8 @@ static void message(struct hg_buf *b, const struct row *r, const char *value)
     if (!strcmp(r->op, "subscribe") && strcmp(r->json, "queryJson") &&
         strcmp(r->json, "queryFbB64"))
         add_member(b, "queryJson", "\"{}\"");
-    if (!strcmp(r->op, "publish") && strcmp(r->json, "text") && strcmp(r->json, "b64"))
+    if ((!strcmp(r->op, "publish") || !strcmp(r->op, "sendTo")) && strcmp(r->json, "text") &&
+        strcmp(r->json, "b64"))
         add_member(b, "text", "\"hello\"");
     hg_buf_addc(b, '}');
 }
@@ -148,6 +149,10 @@ static void rules_between_fields(void **state)
         {"{\"op\":\"publish\",\"text\":\"\",\"room\":\"r\",\"path\":\"/\"}",
          "path: expected no path together with a room"},
         {"{\"op\":\"publish\",\"b64\":\"\"}", ""},
+        {"{\"op\":\"sendTo\",\"id\":\"i\"}", "text: expected this or b64"},
+        {"{\"op\":\"sendTo\",\"id\":\"i\",\"text\":\"\",\"b64\":\"\"}",
+         "b64: expected no b64 together with text"},
+        {"{\"op\":\"sendTo\",\"id\":\"i\",\"b64\":\"\"}", ""},
     };
     struct hg_buf b = {0};
     for (size_t i = 0; i < HG_COUNTOF(cases); i++) {
@@ -162,7 +167,7 @@ static void what_is_no_op(void **state)
 {
     (void)state;
     static const char op_list[] =
-        "op: expected one of ping, subscribe, unsubscribe, rpc, join, leave, publish";
+        "op: expected one of ping, subscribe, unsubscribe, rpc, join, leave, publish, sendTo";
     static const struct {
         const char *text;
         int rc;
