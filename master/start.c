@@ -64,7 +64,9 @@ static int new_host(const struct hg_conf *conf, uint32_t nslots, struct hg_host 
     struct hg_host_spec spec = {.nslots = nslots,
                                 .ring_size = (uint64_t)conf->ring_size,
                                 .instance_id = conf->instance_id,
-                                .topics = conf->kafka_topics};
+                                .topics = conf->kafka_topics,
+                                .bare = conf->profile == HG_PROFILE_V1 ||
+                                        conf->profile == HG_PROFILE_V2};
     int rc = hg_host_new(&spec, out, &why);
     if (rc == -HG_E_CONF_VALUE)
         complain("%s", why);

@@ -61,9 +61,26 @@ static bool before_ops(struct hg_worker *w, struct hg_conn *c, const struct hg_o
     return op->type.p && (hg_typed_message(w, c, op) || hg_channels_message(w, c, op));
 }
 
+/* v1 and v2 knew no calls, and only queries in base64: what they did not know was an unknown
+ * message (spec 2, 3.2). */
+static const char *unknown_to_dialect(const struct hg_conn *c, const struct hg_op *op)
+{
+    if (hg_dialect(c->s.dialect)->v3)
+        return NULL;
+    if (op->kind == HG_OP_rpc)
+        return "op: rpc is unknown in this profile";
+    if (op->kind == HG_OP_subscribe && !op->subscribe.query_fb.p)
+        return "queryFbB64: expected a string of at least 1 character";
+    return NULL;
+}
+
 static void op_or_error(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op, int rc)
 {
-    if (rc == 0)
+    const char *why = rc == 0 ? unknown_to_dialect(c, op) : NULL;
+
+    if (why)
+        hg_dispatch_error(w, c, -HG_E_BAD_OP, op->hash_id, hg_slice_str(why));
+    else if (rc == 0)
         handlers[op->kind](w, c, op);
     else
         hg_dispatch_error(w, c, -HG_E_BAD_OP, op->hash_id,

@@ -45,10 +45,29 @@ static void row_event(struct hg_worker *w, const struct arrival *a)
     hg_rowevent_fini(&ev);
 }
 
+static bool is_bare(const struct hg_worker *w, uint32_t part)
+{
+    return w->host->topics[part / HG_TOPIC_PARTS].kind == HG_TOPIC_BARE;
+}
+
+static void arrive_bare(struct hg_worker *w, const struct arrival *a)
+{
+    struct hg_stream_rec rec = {a->pos, a->lsn, a->body};
+
+    if (a->kind == HG_REC_DIFF)
+        hg_stream_bare_diff(&w->streams, a->key, &rec);
+    else if (a->kind == HG_REC_STUB)
+        hg_stream_bare_reset(&w->streams, a->key, "record_too_large");
+}
+
 static void arrive(struct hg_worker *w, const struct arrival *a)
 {
     struct hg_stream_rec rec = {a->pos, a->lsn, a->body};
 
+    if (is_bare(w, a->pos.part)) {
+        arrive_bare(w, a);
+        return;
+    }
     switch (a->kind) {
     case HG_REC_DIFF:
         hg_stream_diff(&w->streams, a->key, &rec);
@@ -404,6 +423,7 @@ static const struct topic_kind {
                                  struct routed *);
 } topic_kinds[] = {
     [HG_TOPIC_DIFF] = {false, true, HG_ROUTE_STREAM, classify_diff},
+    [HG_TOPIC_BARE] = {false, true, HG_ROUTE_BARE, classify_diff},
     [HG_TOPIC_ROW] = {false, true, HG_ROUTE_STREAM, classify_row},
     [HG_TOPIC_ENVELOPE] = {true, false, HG_ROUTE_WORKERS, classify_envelope},
 };

@@ -67,25 +67,35 @@ static void fly(void *ctx, struct hg_flight *fl)
     hg_buf_fini(&request);
 }
 
+/* The cursor's fields and the rows of a reply; nothing of none. */
+static void put_reply(struct hg_buf *text, struct hg_op_snapshot *head, const void *reply)
+{
+    struct hg_buf cursor = {0};
+
+    if (reply)
+        hg_sqlrpc_put_cursor(&cursor, reply);
+    head->cursor = hg_buf_slice(&cursor);
+    hg_op_put_snapshot_head(text, head);
+    if (reply)
+        hg_sqlrpc_put_rows(text, reply);
+    hg_op_put_snapshot_tail(text);
+    hg_buf_fini(&cursor);
+}
+
 static struct hg_span snapshot(void *ctx, const struct hg_flight *fl, const void *reply,
                                struct hg_lsn fence, const char *reason)
 {
     struct hg_worker *w = ctx;
-    struct hg_buf cursor = {0}, text = {0};
+    struct hg_buf text = {0};
     struct hg_op_snapshot head = {
         .hash_id = hg_stream_hash_id(fl->st), .lsn = fence, .reason = hg_slice_str(reason)};
     struct hg_span s = {0};
     struct hg_slice part;
 
-    hg_sqlrpc_put_cursor(&cursor, reply);
-    head.cursor = hg_buf_slice(&cursor);
-    hg_op_put_snapshot_head(&text, &head);
-    hg_sqlrpc_put_rows(&text, reply);
-    hg_op_put_snapshot_tail(&text);
+    put_reply(&text, &head, reply);
     part = hg_buf_slice(&text);
     if (part.n <= (size_t)w->conf->max_snapshot)
         s = hg_frame_build(&w->frames, &fl->st->arena, HG_WS_OP_TEXT, &part, 1);
-    hg_buf_fini(&cursor);
     hg_buf_fini(&text);
     return s;
 }
@@ -176,7 +186,9 @@ static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op
     int rc = 0;
 
     *q = NULL;
-    if (o->query_json.p) {
+    if (hg_dialect(c->s.dialect)->empty && !strict) /* nobody is asked */
+        return 0;
+    if (o->query_json.p && hg_dialect(c->s.dialect)->v3) {
         rc = hg_query_from_json(o->query_json, strict, q, why);
         if (rc == 0)
             hg_query_put_control(control, *q);
@@ -227,6 +239,14 @@ static void publish_control(struct hg_worker *w, struct hg_slice key, struct hg_
         hg_log_limited(HG_LOG_WARN, NULL, "control.not_sent", "key=\"%.*s\"", HG_SLICE_ARG(key));
 }
 
+/* Where no topic has bare keys all dialects share their streams. */
+static bool hears_bare(const struct hg_worker *w, const struct hg_conn *c)
+{
+    if (!w->host->has_bare)
+        return false;
+    return hg_dialect_hears_bare(c->s.dialect, w->conf, hg_atom_text(c->s.tenant));
+}
+
 static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o,
                      struct hg_query *q, struct hg_slice control)
 {
@@ -244,17 +264,21 @@ static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_
         .whole_session = d->whole_session,
         .late_b64 = d->late_b64,
         .no_delta = o->resume == HG_OP_RESUME_DELTA,
+        .before_v3 = !d->v3,
+        .bare = hears_bare(w, c),
+        .empty = d->empty,
     };
 
     hg_route_put_key(&key, spec.tenant, o->table, o->hash_id);
     spec.key = hg_buf_slice(&key);
     if (c->s.subs.n >= (uint64_t)w->conf->max_subscriptions &&
-        !hg_sub_find(&w->streams, &c->s.subs, spec.key)) {
+        !hg_sub_find(&w->streams, &c->s.subs, spec.key, spec.bare)) {
         hg_query_free(q);
         hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, o->hash_id,
                           HG_SLICE_LIT("max_subscriptions reached"));
     } else {
-        publish_control(w, spec.key, control);
+        if (d->v3)
+            publish_control(w, spec.key, control);
         hg_sub_open(&w->streams, &spec);
     }
     hg_buf_fini(&key);
@@ -283,7 +307,7 @@ void hg_op_do_unsubscribe(struct hg_worker *w, struct hg_conn *c, const struct h
 
     hg_route_put_key(&key, hg_atom_text(c->s.tenant), op->unsubscribe.table,
                      op->unsubscribe.hash_id);
-    sub = hg_sub_find(&w->streams, &c->s.subs, hg_buf_slice(&key));
+    sub = hg_sub_find(&w->streams, &c->s.subs, hg_buf_slice(&key), hears_bare(w, c));
     if (sub)
         hg_sub_close(&w->streams, sub);
     hg_buf_fini(&key);

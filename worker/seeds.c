@@ -63,7 +63,7 @@ void hg_seeds_publish(struct hg_worker *w, const struct hg_flight *fl,
     if (text.n > (size_t)w->conf->max_snapshot)
         HG_INC(w->m, seeds_dropped);
     else
-        produce(w, fl->st->node.key, hg_buf_slice(&text));
+        produce(w, hg_stream_key(fl->st), hg_buf_slice(&text));
     hg_buf_fini(&cursor);
     hg_buf_fini(&text);
 }

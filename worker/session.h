@@ -36,7 +36,7 @@ struct hg_session {
     uint16_t nrooms, rooms_cap;
     uint16_t ncalls; /* in calls */
     uint8_t perms;
-    uint8_t dialect; /* enum hg_profile */
+    uint8_t dialect; /* enum hg_dialect_id */
     bool presence;   /* its coming and going is told to others who want that, and theirs to it */
     int64_t rate;    /* of typed broadcasts, see rate.h */
 };

@@ -18,6 +18,8 @@ enum {
     RESET_CALM_MS = 10000, /* a stream without a reset for this long has a clean slate */
     ATTACH_POLL_MS = 10,
     STATE_CLOSED = 0xff,
+    KEY_MAX = HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 3, /* and BARE_MARK */
+    BARE_MARK = 1,
 };
 
 /* ---- small things ---- */
@@ -34,11 +36,26 @@ static struct hg_stream *find(const struct hg_streams *ss, struct hg_slice key)
     return node ? HG_CONTAINER_OF(node, struct hg_stream, node) : NULL;
 }
 
+/* Bare streams stand under their routing key and a byte that no name may hold. */
+static struct hg_stream *find_bare(const struct hg_streams *ss, struct hg_slice key)
+{
+    char text[KEY_MAX];
+
+    if (ss->by_hash.count == 0 || key.n >= sizeof text)
+        return NULL;
+    memcpy(text, key.p, key.n);
+    text[key.n] = BARE_MARK;
+    return find(ss, hg_slice_of(text, key.n + 1));
+}
+
+static struct hg_stream *attached(struct hg_stream *st)
+{
+    return st && st->attached ? st : NULL;
+}
+
 bool hg_stream_wants(const struct hg_streams *ss, struct hg_slice key)
 {
-    struct hg_stream *st = find(ss, key);
-
-    return st && st->attached;
+    return attached(find(ss, key)) || attached(find_bare(ss, key));
 }
 
 static bool is_flying(const struct hg_stream *st)
@@ -161,6 +178,13 @@ static uint64_t bytes_of(const struct hg_stream *st)
     return st->log.bytes + st->rows.bytes;
 }
 
+static void ask_siblings(struct hg_streams *ss, const struct hg_stream *st, bool hold)
+{
+    ss->ops->interest(ss->ctx, st->hash, hold);
+    if (st->bare)
+        ss->ops->interest(ss->ctx, st->bare->hash, hold);
+}
+
 static void stream_free(struct hg_streams *ss, struct hg_stream *st)
 {
     uint64_t before = bytes_of(st);
@@ -169,7 +193,9 @@ static void stream_free(struct hg_streams *ss, struct hg_stream *st)
     while (st->flights)
         flight_free(ss, st->flights); /* NOLINT(clang-analyzer-unix.Malloc): it takes it off */
     if (st->attached)
-        ss->ops->interest(ss->ctx, st->hash, false);
+        ask_siblings(ss, st, false);
+    if (st->bare)
+        hg_bare_del(&ss->by_hash, st->bare);
     if (ss->ops->ended)
         ss->ops->ended(ss->ctx, st);
     hg_log_fini(&st->log, ss->frames);
@@ -179,6 +205,7 @@ static void stream_free(struct hg_streams *ss, struct hg_stream *st)
     lru_remove(ss, st);
     hg_map_del(&ss->by_key, &st->node);
     HG_DEC(ss->m, streams);
+    free(st->bare);
     free(st->subs);
     free(st);
 }
@@ -198,19 +225,34 @@ static void on_linger(void *arg, struct hg_mono now)
     stream_free(ss, st);
 }
 
+static void index_bare(struct hg_streams *ss, struct hg_stream *st)
+{
+    struct hg_bare *b = hg_calloc(1, sizeof *b);
+
+    b->st = st;
+    b->node.key = hg_stream_hash_id(st);
+    b->hash = hg_route_hub_hash(HG_ROUTE_BARE, HG_SLICE_NONE, b->node.key);
+    hg_bare_add(&ss->by_hash, b);
+    st->bare = b;
+}
+
 static struct hg_stream *stream_new(struct hg_streams *ss, const struct hg_sub_spec *spec)
 {
-    struct hg_stream *st = hg_calloc(1, sizeof *st + spec->key.n);
+    struct hg_stream *st = hg_calloc(1, sizeof *st + spec->key.n + spec->bare);
 
     memcpy(st->key, spec->key.p, spec->key.n);
-    st->node.key = hg_slice_of(st->key, spec->key.n);
-    st->hash = hg_route_hub_hash(HG_ROUTE_STREAM, HG_SLICE_NONE, st->node.key);
+    if (spec->bare)
+        st->key[spec->key.n] = BARE_MARK;
+    st->node.key = hg_slice_of(st->key, spec->key.n + spec->bare);
+    st->hash = hg_route_hub_hash(HG_ROUTE_STREAM, HG_SLICE_NONE, spec->key);
     st->ss = ss;
     st->id = ++ss->next_id;
     st->arena.gated = true;
     st->tenant_n = (uint16_t)spec->tenant.n;
     st->table_n = (uint16_t)spec->table.n;
     st->hash_n = (uint16_t)spec->hash_id.n;
+    if (spec->bare)
+        index_bare(ss, st);
     hg_map_put(&ss->by_key, &st->node);
     lru_append(ss, st);
     HG_INC(ss->m, streams);
@@ -222,28 +264,30 @@ static void attach(struct hg_streams *ss, struct hg_stream *st)
 {
     if (st->attached)
         return;
-    ss->ops->interest(ss->ctx, st->hash, true);
+    ask_siblings(ss, st, true);
     st->floor = ss->ops->walk(ss->ctx);
     st->attached = true;
 }
 
-static struct hg_flight *flight_for(struct hg_stream *st, struct hg_query *query,
-                                    uint64_t fingerprint)
+static struct hg_flight *flight_for(struct hg_stream *st, const struct hg_sub_spec *spec)
 {
     struct hg_flight *fl;
 
     for (fl = st->flights; fl; fl = fl->next)
-        if (fl->fingerprint == fingerprint) {
-            hg_query_free(query);
+        if (fl->fingerprint == spec->fingerprint && fl->empty == spec->empty) {
+            fl->seeds = fl->seeds || !spec->before_v3;
+            hg_query_free(spec->query);
             return fl;
         }
     if (st->flights)
         hg_log_limited(HG_LOG_WARN, NULL, "stream.two_queries", "key=\"%.*s\"",
-                       HG_SLICE_ARG(st->node.key));
+                       HG_SLICE_ARG(hg_stream_key(st)));
     fl = hg_calloc(1, sizeof *fl);
     fl->st = st;
-    fl->query = query;
-    fl->fingerprint = fingerprint;
+    fl->query = spec->query;
+    fl->fingerprint = spec->fingerprint;
+    fl->empty = spec->empty;
+    fl->seeds = !spec->before_v3;
     fl->next = st->flights;
     st->flights = fl;
     return fl;
@@ -371,12 +415,16 @@ static void pull_later(struct hg_streams *ss, struct hg_sub *sub)
     hg_loop_defer(ss->loop, &ss->pull_defer, on_pull, ss);
 }
 
+static bool rows_due(const struct hg_sub *sub)
+{
+    return !sub->no_rows && sub->row_cur != sub->st->rows.head;
+}
+
 static void pull_rows(struct hg_streams *ss, struct hg_sub *sub)
 {
     struct hg_log *rows = &sub->st->rows;
 
-    while (sub->state == HG_SUB_LIVE && sub->row_cur != rows->head &&
-           ss->ops->can_take(ss->ctx, sub->c)) {
+    while (sub->state == HG_SUB_LIVE && rows_due(sub) && ss->ops->can_take(ss->ctx, sub->c)) {
         struct hg_entry *e = hg_log_at(rows, sub->row_cur++);
 
         HG_INC(ss->m, row_events_delivered);
@@ -428,7 +476,7 @@ void hg_stream_writable(struct hg_streams *ss, struct hg_conn *c)
 
     for (struct hg_sub *sub = ss->ops->subs_of(ss->ctx, c)->first; sub; sub = next) {
         next = sub->next;
-        if (sub->state != HG_SUB_LIVE || (!sub->behind && sub->row_cur == sub->st->rows.head))
+        if (sub->state != HG_SUB_LIVE || (!sub->behind && !rows_due(sub)))
             continue;
         if (!ss->ops->can_take(ss->ctx, c))
             return;
@@ -446,7 +494,7 @@ static bool has_fallen(const struct hg_sub *sub)
 
     if (sub->state == HG_SUB_LIVE && sub->cur < st->log.base)
         return true;
-    return (sub->state == HG_SUB_LIVE || sub->state == HG_SUB_FLYING) &&
+    return (sub->state == HG_SUB_LIVE || sub->state == HG_SUB_FLYING) && !sub->no_rows &&
            sub->row_cur < st->rows.base;
 }
 
@@ -600,11 +648,9 @@ static void take(struct hg_streams *ss, struct hg_stream *st, const struct hg_st
 
 static void reset(struct hg_streams *ss, struct hg_stream *st, const char *why);
 
-void hg_stream_diff(struct hg_streams *ss, struct hg_slice key, const struct hg_stream_rec *rec)
+static void diff(struct hg_streams *ss, struct hg_stream *st, const struct hg_stream_rec *rec)
 {
-    struct hg_stream *st = find(ss, key);
-
-    if (!st || !st->attached)
+    if (!attached(st))
         return;
     switch (judge(st, rec)) {
     case TAKE:
@@ -623,23 +669,36 @@ void hg_stream_diff(struct hg_streams *ss, struct hg_slice key, const struct hg_
     }
 }
 
+void hg_stream_diff(struct hg_streams *ss, struct hg_slice key, const struct hg_stream_rec *rec)
+{
+    diff(ss, find(ss, key), rec);
+    diff(ss, find_bare(ss, key), rec);
+}
+
+void hg_stream_bare_diff(struct hg_streams *ss, struct hg_slice hash_id,
+                         const struct hg_stream_rec *rec)
+{
+    /* Streams come and go by timers and ops only, never inside a delivery. */
+    for (struct hg_bare *b = hg_bare_first(&ss->by_hash, hash_id); b; b = b->next)
+        diff(ss, b->st, rec);
+}
+
 /* ---- row events ---- */
 
 static bool rows_needed(const struct hg_stream *st)
 {
     for (uint32_t i = 0; i < st->nsubs; i++)
-        if (st->subs[i]->state != HG_SUB_LIVE || st->subs[i]->row_cur != st->rows.head)
+        if (!st->subs[i]->no_rows && (st->subs[i]->state != HG_SUB_LIVE || rows_due(st->subs[i])))
             return true;
     return false;
 }
 
-void hg_stream_row(struct hg_streams *ss, struct hg_slice key, struct hg_slice text)
+static void row(struct hg_streams *ss, struct hg_stream *st, struct hg_slice text)
 {
-    struct hg_stream *st = find(ss, key);
     struct hg_entry e = {.len = (uint32_t)text.n};
     uint64_t before, base;
 
-    if (!st || !st->attached || st->nsubs == 0)
+    if (!attached(st) || st->nsubs == 0)
         return;
     before = bytes_of(st);
     base = st->rows.base;
@@ -658,9 +717,24 @@ void hg_stream_row(struct hg_streams *ss, struct hg_slice key, struct hg_slice t
     keep_budget(ss);
 }
 
+void hg_stream_row(struct hg_streams *ss, struct hg_slice key, struct hg_slice text)
+{
+    row(ss, find(ss, key), text);
+    row(ss, find_bare(ss, key), text);
+}
+
 /* ---- flights ---- */
 
 static void on_flight_timer(void *arg, struct hg_mono now);
+
+static void on_empty_lands(void *arg, struct hg_mono now)
+{
+    struct hg_flight *fl = arg;
+    struct hg_landing l = {0};
+
+    (void)now;
+    hg_stream_landed(fl->st->ss, fl, &l);
+}
 
 static void fly(struct hg_streams *ss, struct hg_flight *fl)
 {
@@ -673,7 +747,10 @@ static void fly(struct hg_streams *ss, struct hg_flight *fl)
     fl->asked = ss->ops->walk(ss->ctx);
     fl->voided = false;
     fl->tries++;
-    ss->ops->fly(ss->ctx, fl);
+    if (fl->empty)
+        hg_timer_start(hg_loop_timers(ss->loop), &fl->timer, now_of(ss), on_empty_lands, fl);
+    else
+        ss->ops->fly(ss->ctx, fl);
 }
 
 static void on_flight_timer(void *arg, struct hg_mono now)
@@ -832,7 +909,7 @@ void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct 
             fail_waiting(ss, fl, -HG_E_OVERFLOW, HG_SLICE_NONE);
         return;
     }
-    if (ss->ops->landed)
+    if (ss->ops->landed && fl->seeds)
         ss->ops->landed(ss->ctx, fl, l->reply, fence);
     land_all(ss, fl, l);
     trim(ss, st);
@@ -874,7 +951,7 @@ static void reset(struct hg_streams *ss, struct hg_stream *st, const char *why)
         st->resets = 0;
     HG_INC(ss->m, streams_reset);
     hg_log_limited(HG_LOG_WARN, NULL, "stream.reset", "key=\"%.*s\" why=%s subscribers=%u",
-                   HG_SLICE_ARG(st->node.key), why, st->nsubs);
+                   HG_SLICE_ARG(hg_stream_key(st)), why, st->nsubs);
     hg_log_clear(&st->log, ss->frames);
     account(ss, st, before);
     st->floor = hg_lsn_max(st->floor, ss->ops->watermark(ss->ctx));
@@ -888,10 +965,25 @@ static void reset(struct hg_streams *ss, struct hg_stream *st, const char *why)
 
 void hg_stream_reset_key(struct hg_streams *ss, struct hg_slice key, const char *why)
 {
-    struct hg_stream *st = find(ss, key);
+    struct hg_stream *both[] = {find(ss, key), find_bare(ss, key)};
 
-    if (st && st->attached)
-        reset(ss, st, why);
+    for (unsigned i = 0; i < HG_COUNTOF(both); i++)
+        if (attached(both[i]))
+            reset(ss, both[i], why);
+}
+
+void hg_stream_bare_reset(struct hg_streams *ss, struct hg_slice hash_id, const char *why)
+{
+    for (struct hg_bare *b = hg_bare_first(&ss->by_hash, hash_id); b; b = b->next)
+        if (attached(b->st))
+            reset(ss, b->st, why);
+}
+
+static bool has_bit(const uint64_t *bits, uint64_t hash)
+{
+    unsigned bit = (unsigned)(hash % HG_HOLE_BITS);
+
+    return bits[bit / 64] >> (bit % 64) & 1;
 }
 
 void hg_streams_reset(struct hg_streams *ss, const uint64_t *bits, const char *why)
@@ -901,9 +993,9 @@ void hg_streams_reset(struct hg_streams *ss, const uint64_t *bits, const char *w
 
     while ((node = hg_map_next(&ss->by_key, &it))) {
         struct hg_stream *st = HG_CONTAINER_OF(node, struct hg_stream, node);
-        unsigned bit = (unsigned)(st->hash % HG_HOLE_BITS);
 
-        if (st->attached && (!bits || bits[bit / 64] >> (bit % 64) & 1))
+        if (st->attached &&
+            (!bits || has_bit(bits, st->hash) || (st->bare && has_bit(bits, st->bare->hash))))
             reset(ss, st, why);
     }
 }
@@ -961,9 +1053,9 @@ static void on_attach_timer(void *arg, struct hg_mono now)
 }
 
 struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list,
-                           struct hg_slice key)
+                           struct hg_slice key, bool bare)
 {
-    struct hg_stream *st = find(ss, key);
+    struct hg_stream *st = bare ? find_bare(ss, key) : find(ss, key);
 
     for (struct hg_sub *sub = list->first; sub && st; sub = sub->next)
         if (sub->st == st)
@@ -974,13 +1066,13 @@ struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list
 void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
 {
     struct hg_sub_list *list = ss->ops->subs_of(ss->ctx, spec->c);
-    struct hg_sub *old = hg_sub_find(ss, list, spec->key);
+    struct hg_sub *old = hg_sub_find(ss, list, spec->key, spec->bare);
     struct hg_stream *st;
     struct hg_sub *sub;
 
     if (old)
         hg_sub_close(ss, old);
-    st = find(ss, spec->key);
+    st = spec->bare ? find_bare(ss, spec->key) : find(ss, spec->key);
     if (!st)
         st = stream_new(ss, spec);
     hg_timer_stop(hg_loop_timers(ss->loop), &st->linger);
@@ -992,8 +1084,9 @@ void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
                            .state = HG_SUB_ATTACHING,
                            .whole_session = spec->whole_session,
                            .late_b64 = spec->late_b64,
-                           .no_delta = spec->no_delta};
-    sub->fl = flight_for(st, spec->query, spec->fingerprint);
+                           .no_delta = spec->no_delta,
+                           .no_rows = spec->before_v3};
+    sub->fl = flight_for(st, spec);
     sub->fl->nsubs++;
     sub->next = list->first;
     list->first = sub;
@@ -1060,6 +1153,7 @@ void hg_streams_fini(struct hg_streams *ss)
     on_reap(ss);
     hg_timer_stop(hg_loop_timers(ss->loop), &ss->attach_timer);
     hg_map_fini(&ss->by_key);
+    hg_map_fini(&ss->by_hash);
     free(ss->attaching);
     free(ss->pulling);
 }

@@ -9,6 +9,7 @@
  * through ops hg_stream_diff(&ss, key, &rec)        a record at a new position: deliver, hold,
  * drop, or reset hg_stream_row(&ss, key, frame)        a row event: not fenced, held while a
  * snapshot is pending hg_stream_landed(&ss, flight, &reply) the answer to ops.fly
+ *   hg_stream_bare_diff(&ss, hash_id, &rec)           a record of a topic keyed by hashId alone
  *   hg_streams_reset(&ss, bits, why)      holes: all streams whose room it may have been
  *   hg_stream_writable(&ss, c)            c takes bytes again: its lagging subscriptions are pulled
  *
@@ -20,6 +21,8 @@
  * 4. A diff is framed once per encoding, when first needed, for all subscribers.
  * 5. A client that cannot take more keeps a cursor, not a copy; the log's caps bound how far it may
  * fall behind.
+ * 6. A bare stream hears two keys, its routing key and its hashId; what hears the routing key only
+ * is another stream, even of the same key. Both kinds of records go through the one order table.
  */
 #ifndef HG_WORKER_STREAM_H
 #define HG_WORKER_STREAM_H
@@ -31,6 +34,7 @@
 #include "common/sys/conf.h"
 #include "common/sys/loop.h"
 #include "common/sys/metric.h"
+#include "worker/bare.h"
 #include "worker/frame.h"
 #include "worker/log.h"
 #include "worker/session.h"
@@ -59,6 +63,7 @@ struct hg_sub {
                            is an overflow */
     bool late_b64;      /* v1-v3: a diff delayed by a full socket goes out as diffB64 */
     bool was_reset;     /* its next snapshot says "reason":"reset" */
+    bool no_rows;       /* v1, v2: knows no row events */
     bool no_delta;      /* asked for delta resume: its snapshot says "reason":"unavailable" */
     bool behind;        /* live, and cur is not the head; counted in nlagging */
     bool pulling;       /* on the list for the next turn's pull */
@@ -85,6 +90,9 @@ struct hg_sub_spec {
     struct hg_lsn resume;   /* resumeFromVersion, 0 none */
     enum hg_diff_enc enc;
     bool whole_session, late_b64, no_delta;
+    bool before_v3; /* of v1 or v2: gets no row events, causes no page seed */
+    bool bare;      /* hears its hashId as a key, too */
+    bool empty;     /* v1: a snapshot without rows, at once, from nobody; query is NULL */
 };
 
 /* The answer to a snapshot call. */
@@ -109,11 +117,11 @@ struct hg_stream_ops {
      * land it with an error later. */
     void (*fly)(void *ctx, struct hg_flight *fl);
     /* A snapshot frame; sub gives hashId by its stream and the reason. {NULL} when it is too large.
-     */
+     * reply NULL: without rows. */
     struct hg_span (*snapshot)(void *ctx, const struct hg_flight *fl, const void *reply,
                                struct hg_lsn fence, const char *reason);
     /* A call was answered with a snapshot that is used: once per call, before any client gets it.
-     * May be NULL. */
+     * Only where a client of v3 has this query. May be NULL. */
     void (*landed)(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence);
     /* The stream is forgotten: its last subscriber left interest_linger ago, or the worker ends.
      * May be NULL. */
@@ -136,6 +144,8 @@ struct hg_flight { /* one query of a stream, and the call for it */
     uint64_t fingerprint;
     uint32_t nsubs; /* subscriptions with this query */
     bool flying, voided;
+    bool empty;            /* nobody is asked */
+    bool seeds;            /* of v3: what it brings is worth a page seed */
     uint8_t tries;         /* calls since it last landed well */
     uint8_t refills;       /* times the log overflowed under it */
     struct hg_lsn asked;   /* watermark of the moment of asking */
@@ -146,6 +156,7 @@ struct hg_stream {
     struct hg_map_node node;
     struct hg_streams *ss;
     struct hg_stream *lru_prev, *lru_next;
+    struct hg_bare *bare; /* its place in the index by hashId, or NULL */
     uint64_t hash;
     uint32_t id; /* "sub" of tagged frames: never reused by this worker */
     struct hg_log log;
@@ -163,7 +174,8 @@ struct hg_stream {
     struct hg_timer linger;
     bool attached;
     uint16_t tenant_n, table_n, hash_n;
-    char key[]; /* routing key; tenant, table, hashId are parts of it */
+    char key[]; /* routing key; tenant, table, hashId are parts of it. node.key has one byte more if
+                   bare */
 };
 
 struct hg_streams {
@@ -174,7 +186,7 @@ struct hg_streams {
     const struct hg_stream_ops *ops;
     void *ctx;
     /* private to stream.c */
-    struct hg_map by_key;
+    struct hg_map by_key, by_hash;
     struct hg_stream *lru_first, *lru_last; /* least recently fed first */
     uint64_t bytes;
     uint32_t next_id;
@@ -194,7 +206,7 @@ void hg_streams_fini(struct hg_streams *ss);
  * 7). */
 void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec);
 struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list,
-                           struct hg_slice key);
+                           struct hg_slice key, bool bare);
 void hg_sub_close(struct hg_streams *ss, struct hg_sub *sub);
 void hg_subs_close_all(struct hg_streams *ss, struct hg_conn *c);
 
@@ -204,6 +216,9 @@ void hg_stream_diff(struct hg_streams *ss, struct hg_slice key, const struct hg_
 void hg_stream_row(struct hg_streams *ss, struct hg_slice key, struct hg_slice text);
 void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct hg_landing *l);
 void hg_stream_reset_key(struct hg_streams *ss, struct hg_slice key, const char *why);
+void hg_stream_bare_diff(struct hg_streams *ss, struct hg_slice hash_id,
+                         const struct hg_stream_rec *rec);
+void hg_stream_bare_reset(struct hg_streams *ss, struct hg_slice hash_id, const char *why);
 void hg_streams_reset(struct hg_streams *ss, const uint64_t *bits,
                       const char *why); /* bits NULL: all */
 void hg_stream_writable(struct hg_streams *ss, struct hg_conn *c);
@@ -211,6 +226,10 @@ void hg_stream_writable(struct hg_streams *ss, struct hg_conn *c);
  * out_frames frames) behind get overflow. */
 void hg_stream_stalled(struct hg_streams *ss, struct hg_conn *c, uint64_t queued);
 
+static inline struct hg_slice hg_stream_key(const struct hg_stream *st)
+{
+    return hg_slice_of(st->key, (size_t)st->tenant_n + 1 + st->table_n + 1 + st->hash_n);
+}
 static inline struct hg_slice hg_stream_tenant(const struct hg_stream *st)
 {
     return hg_slice_of(st->key, st->tenant_n);

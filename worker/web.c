@@ -149,13 +149,20 @@ static bool read_only(struct request *r)
     return false;
 }
 
+/* GET /health of v2 and v3; v1 says its banner there, and any other method gets it everywhere
+ * (spec 13.2). */
+static bool is_health(const struct request *r)
+{
+    return hg_slice_is(r->req.path, "/health") && (r->head || hg_slice_is(r->req.method, "GET")) &&
+           hg_dialect_of(r->w->conf, r->req.path, false) != HG_DIALECT_V1;
+}
+
 static void plain(struct request *r)
 {
     struct hg_slice path = r->req.path;
 
-    if (hg_slice_is(path, "/health")) {
-        if (read_only(r))
-            health(r);
+    if (is_health(r)) {
+        health(r);
     } else if (starts(path, CONSOLE)) {
         if (read_only(r)) {
             struct hg_slice name = hg_slice_of(path.p + strlen(CONSOLE), path.n - strlen(CONSOLE));
@@ -349,29 +356,6 @@ static unsigned permissions(const struct hg_conf *conf)
     return perms;
 }
 
-/* Subprotocol, then the longest matching path prefix, then the option (spec 14, C-3, C-12). */
-static enum hg_profile profile_of(struct request *r, const struct hg_ws_offer *offer)
-{
-    struct hg_slice rest = hg_slice_str(r->w->conf->profile_paths), item;
-    int best = -1;
-    size_t best_n = 0;
-
-    while (hg_conf_list_next(&rest, &item)) {
-        const char *eq = memchr(item.p, '=', item.n);
-        size_t n = eq ? (size_t)(eq - item.p) : 0;
-
-        if (n >= best_n && n > 0 && n <= r->req.path.n && memcmp(item.p, r->req.path.p, n) == 0) {
-            best = hg_dialect_find(hg_slice_of(eq + 1, item.n - n - 1));
-            best_n = n;
-        }
-    }
-    if (best >= 0)
-        return (enum hg_profile)best;
-    if (r->w->conf->profile == HG_PROFILE_AUTO && (offer->bearer.p || offer->has_json))
-        return HG_PROFILE_V1;
-    return (enum hg_profile)r->w->conf->profile;
-}
-
 /* ---- upgrade ---- */
 
 static void welcome(struct hg_worker *w, struct hg_conn *c)
@@ -393,27 +377,27 @@ static void welcome(struct hg_worker *w, struct hg_conn *c)
 
 /* The path of the channels' own gateway greets as that one did, unless something says which profile
  * it is (C-12). */
-static void greet(struct request *r, enum hg_profile profile)
+static void greet(struct request *r, enum hg_dialect_id dialect)
 {
-    if (profile == HG_PROFILE_AUTO && hg_slice_is(r->req.path, "/ws")) {
+    if (dialect == HG_DIALECT_AUTO && hg_slice_is(r->req.path, "/ws")) {
         hg_channels_greet(r->w, r->c);
         return;
     }
-    if (hg_dialect(profile)->welcome)
+    if (hg_dialect(dialect)->welcome)
         welcome(r->w, r->c);
     hg_typed_opened(r->w, r->c);
 }
 
-static void session_open(struct request *r, const struct identity *id, enum hg_profile profile)
+static void session_open(struct request *r, const struct identity *id, enum hg_dialect_id dialect)
 {
     struct hg_session *s = &r->c->s;
     struct hg_slice tenant;
 
     hg_session_id_new(s->id);
-    s->dialect = (uint8_t)profile;
+    s->dialect = (uint8_t)dialect;
     s->perms = (uint8_t)permissions(r->w->conf);
     s->tenant = hg_atom_get(id->tenant);
-    s->user = hg_atom_get(id->named_user ? id->user : hg_slice_str(hg_dialect(profile)->user));
+    s->user = hg_atom_get(id->named_user ? id->user : hg_slice_str(hg_dialect(dialect)->user));
     s->path = hg_atom_get(r->req.path);
     tenant = hg_atom_text(s->tenant);
     hg_ids_add(&r->w->ids, r->c);
@@ -445,7 +429,7 @@ static void upgrade(struct request *r, struct hg_slice rest)
     struct hg_conn *c = r->c;
     struct hg_ws_offer offer;
     struct identity id;
-    enum hg_profile profile;
+    enum hg_dialect_id dialect;
     struct hg_buf out = {0};
     const char *why = NULL;
     int rc = check_upgrade(r, &offer, &id, &why);
@@ -455,7 +439,7 @@ static void upgrade(struct request *r, struct hg_slice rest)
         refuse(r, rc, why);
         return;
     }
-    profile = profile_of(r, &offer);
+    dialect = hg_dialect_of(w->conf, r->req.path, offer.bearer.p || offer.has_json);
     hg_ws_accept(&out, &offer);
     hg_conn_send_raw(&w->conns, c, hg_buf_slice(&out));
     hg_buf_fini(&out);
@@ -465,10 +449,10 @@ static void upgrade(struct request *r, struct hg_slice rest)
     HG_INC(w->m, handshakes);
     c->echo = *w->conf->echo_path && hg_slice_is(r->req.path, w->conf->echo_path);
     if (!c->echo)
-        session_open(r, &id, profile);
+        session_open(r, &id, dialect);
     hg_conn_upgraded(&w->conns, c);
     if (!c->echo)
-        greet(r, profile);
+        greet(r, dialect);
     hg_conn_feed_rest(&w->conns, c, rest);
 }
 

@@ -269,6 +269,19 @@ static void derive(struct hg_load *ld)
     }
 }
 
+/* A name that says nothing about its records is taken for diffs, as in v1 and v2; v3 dropped it
+ * (C-6). */
+static void warn_of_bare_names(struct hg_load *ld)
+{
+    struct hg_slice rest = hg_slice_str(ld->f->cf.kafka_topics), item;
+
+    while (hg_conf_list_next(&rest, &item))
+        if (!memchr(item.p, ':', item.n) && !hg_slice_is(item, "server.page.diffs") &&
+            !hg_slice_is(item, "server.cdc.filtered") && !hg_slice_is(item, "server.row.events"))
+            hg_load_warn(ld, "%s: kafka_topics: %.*s has no kind and is read as diffs",
+                         ld->f->origin[HG_OI_kafka_topics], HG_SLICE_ARG(item));
+}
+
 static void check_between(struct hg_load *ld)
 {
     const struct hg_conf *cf = &ld->f->cf;
@@ -288,6 +301,7 @@ static void check_between(struct hg_load *ld)
         hg_load_fail(ld, -HG_E_CONF_VALUE,
                      "%s: default_tenant: bad value \"%s\": \"_\" needs tenant_underscore = allow",
                      from[HG_OI_default_tenant], cf->default_tenant);
+    warn_of_bare_names(ld);
     if (cf->auth == HG_AUTH_TRUST)
         hg_load_warn(ld, "%s: auth = trust: every client's tenant and user are believed",
                      from[HG_OI_auth]);

@@ -336,10 +336,11 @@ static const char *check_topics(struct hg_slice s)
     for (; hg_conf_list_next(&s, &item); n++) {
         name = take_part(&item, ':');
         kind = take_part(&item, ':');
-        if (!is_topic(name) || (kind.p && !is_word_of("diff|row|envelope", kind)) ||
+        if (!is_topic(name) || (kind.p && !is_word_of("diff|bare|routed|row|envelope", kind)) ||
             (item.p && !is_word_of("header|offset", item)))
-            return "items are name, name:diff, name:row or name:envelope, and :header or :offset "
-                   "behind it";
+            return "items are name, name:diff, name:bare, name:routed, name:row or name:envelope, "
+                   "and :header or "
+                   ":offset behind it";
     }
     return n > 16 ? "more than 16 topics" : n ? NULL : "empty";
 }

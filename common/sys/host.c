@@ -69,7 +69,42 @@ static bool has_topic(const struct hg_host *h, struct hg_slice name)
     return false;
 }
 
-static int parse_topic(struct hg_host *h, struct hg_slice item, const char **why)
+/* Whether the keys of diffs are hashIds alone: the word says it, else the name, else the profile
+ * (C-6, C-7). */
+static enum hg_topic_kind diff_kind(struct hg_slice name, bool bare)
+{
+    if (hg_slice_is(name, "server.cdc.filtered"))
+        return HG_TOPIC_BARE;
+    return bare && !hg_slice_is(name, "server.page.diffs") ? HG_TOPIC_BARE : HG_TOPIC_DIFF;
+}
+
+static bool set_kind(struct hg_topic *t, struct hg_slice name, struct hg_slice kind, bool bare)
+{
+    static const struct {
+        const char *word;
+        enum hg_topic_kind kind;
+    } words[] = {{"routed", HG_TOPIC_DIFF},
+                 {"bare", HG_TOPIC_BARE},
+                 {"row", HG_TOPIC_ROW},
+                 {"envelope", HG_TOPIC_ENVELOPE}};
+
+    if (!kind.p && hg_slice_is(name, "server.row.events")) {
+        t->kind = HG_TOPIC_ROW;
+        return true;
+    }
+    if (!kind.p || hg_slice_is(kind, "diff")) {
+        t->kind = diff_kind(name, bare);
+        return true;
+    }
+    for (unsigned i = 0; i < HG_COUNTOF(words); i++)
+        if (hg_slice_is(kind, words[i].word)) {
+            t->kind = words[i].kind;
+            return true;
+        }
+    return false;
+}
+
+static int parse_topic(struct hg_host *h, struct hg_slice item, bool bare, const char **why)
 {
     struct hg_slice rest = item;
     struct hg_slice name = trim(cut(&rest, ':'));
@@ -82,31 +117,24 @@ static int parse_topic(struct hg_host *h, struct hg_slice item, const char **why
     if (h->ntopics == HG_MAX_TOPICS)
         return refuse(item, "more than 16 topics", why);
     struct hg_topic *t = &h->topics[h->ntopics];
-    if (!kind.p)
-        t->kind = hg_slice_is(name, "server.row.events") ? HG_TOPIC_ROW : HG_TOPIC_DIFF;
-    else if (hg_slice_is(kind, "diff"))
-        t->kind = HG_TOPIC_DIFF;
-    else if (hg_slice_is(kind, "row"))
-        t->kind = HG_TOPIC_ROW;
-    else if (hg_slice_is(kind, "envelope"))
-        t->kind = HG_TOPIC_ENVELOPE;
-    else
-        return refuse(item, "its kind must be diff, row or envelope", why);
+    if (!set_kind(t, name, kind, bare))
+        return refuse(item, "its kind must be diff, bare, routed, row or envelope", why);
     if (version.p && !hg_slice_is(version, "header") && !hg_slice_is(version, "offset"))
         return refuse(item, "its version must come from header or offset", why);
     t->version_is_offset = hg_slice_is(version, "offset");
+    h->has_bare = h->has_bare || t->kind == HG_TOPIC_BARE;
     memcpy(t->name, name.p, name.n);
     atomic_store(&t->start_count, UINT32_MAX);
     h->ntopics++;
     return 0;
 }
 
-static int parse_topics(struct hg_host *h, const char *topics, const char **why)
+static int parse_topics(struct hg_host *h, const char *topics, bool bare, const char **why)
 {
     struct hg_slice rest = hg_slice_str(topics);
     while (rest.n > 0) {
         struct hg_slice item = trim(cut(&rest, ','));
-        int rc = item.n > 0 ? parse_topic(h, item, why) : 0;
+        int rc = item.n > 0 ? parse_topic(h, item, bare, why) : 0;
         if (rc < 0)
             return rc;
     }
@@ -178,7 +206,7 @@ static uint64_t power_of_two(uint64_t n)
 static int fill(struct hg_host *h, const struct hg_host_spec *spec, const char **why)
 {
     fill_unknowns(h);
-    int rc = parse_topics(h, spec->topics, why);
+    int rc = parse_topics(h, spec->topics, spec->bare, why);
     fill_parts(h);
     if (rc == 0)
         rc = fill_identity(h, spec->instance_id, why);

@@ -135,10 +135,12 @@ struct hg_topic {
     _Atomic uint32_t known_upto;  /* partitions below this are known: spares hg_host_positions_known
                                      the look at each */
 };
-enum hg_topic_kind { HG_TOPIC_DIFF, HG_TOPIC_ROW, HG_TOPIC_ENVELOPE };
+/* BARE: diffs whose keys are hashIds alone, as in v1 and v2, not routing keys. */
+enum hg_topic_kind { HG_TOPIC_DIFF, HG_TOPIC_BARE, HG_TOPIC_ROW, HG_TOPIC_ENVELOPE };
 
 struct hg_host {
     uint32_t nslots, nseats, ntopics;
+    bool has_bare;      /* a topic has */
     uint64_t ring_size; /* bytes of data of each ring, a power of two */
     uint64_t ring_off;  /* of seat 0's data from the start of this mapping */
     uint64_t map_size;
@@ -165,8 +167,10 @@ struct hg_host_spec {
     uint32_t nslots, nseats; /* nseats 0: 2 * nslots + 2 */
     uint64_t ring_size;      /* rounded up to a power of two */
     const char *instance_id; /* NULL or "": random */
-    const char *topics; /* kafka_topics: name[:diff|row|envelope[:header|offset]], ...; without a
-                           kind server.row.events is row, any other diff */
+    const char *topics; /* kafka_topics: name[:diff|bare|routed|row|envelope[:header|offset]], ...;
+                           without a kind server.row.events is row, any other diff */
+    bool bare;          /* diff means keys of bare hashIds, but for the names that say it
+                           themselves: server.cdc.filtered always, server.page.diffs never */
 };
 
 /* Maps and fills it. On -HG_E_CONF_VALUE why says what is wrong with which item, and lives until

@@ -72,7 +72,7 @@ static void lsn_headers(void **state)
                 {{"18446744073709551615", 20}, 0, 0, UINT64_MAX},
                 {{"18446744073709551616", 20}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
                 {{"99999999999999999999", 20}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
-                {{"000000000000000000001", 21}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"000000000000000000001", 21}, 0, -HG_E_LSN_HEADER, 1},
                 {{"12345678", 8}, 0, 0, 12345678}, /* eight digits are text */
                 {{"\0\0\0\0\0\0\0\x07", 8}, 0, -HG_E_LSN_HEADER, 7},
                 {{"\xff\xff\xff\xff\xff\xff\xff\xff", 8}, 0, -HG_E_LSN_HEADER, UINT64_MAX},
@@ -81,8 +81,27 @@ static void lsn_headers(void **state)
                 {{"", 0}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
                 {{NULL, 0}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
                 {{"-1", 2}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
-                {{" 1", 2}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
-                {{"0x10", 4}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                /* as BigInt(text) of v3's gateway reads them */
+                {{" 1", 2}, 0, -HG_E_LSN_HEADER, 1},
+                {{"\t17\r\n", 5}, 0, -HG_E_LSN_HEADER, 17},
+                {{"+42", 3}, 0, -HG_E_LSN_HEADER, 42},
+                {{"0x10", 4}, 0, -HG_E_LSN_HEADER, 16},
+                {{"0XfF", 4}, 0, -HG_E_LSN_HEADER, 255},
+                {{"0b101", 5}, 0, -HG_E_LSN_HEADER, 5},
+                {{"0o17", 4}, 0, -HG_E_LSN_HEADER, 15},
+                {{"0x16B37428", 10}, 0, -HG_E_LSN_HEADER, 0x16B37428},
+                {{"0x16B374", 8}, 0, -HG_E_LSN_HEADER, 0x16B374}, /* eight bytes of text */
+                {{" 1234567", 8}, 0, -HG_E_LSN_HEADER, 1234567},
+                {{"0xffffffffffffffff", 18}, 0, -HG_E_LSN_HEADER, UINT64_MAX},
+                {{"0x10000000000000000", 19}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"+0x10", 5}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"++1", 3}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"0x", 2}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"0b2", 3}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"  ", 2}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"+", 1}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"1_000", 5}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
+                {{"7n", 2}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0},
                 {{"1.0", 3}, -HG_E_LSN_HEADER, -HG_E_LSN_HEADER, 0}};
     for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
         struct hg_lsn a = {0}, b = {0};

@@ -18,9 +18,10 @@ export function lsnHeader(lsn, encoding) {
 }
 
 export class Database {
-  /** topics: of ownTopics(). encoding of the LSN header: 'binary', 'text' or 'both' (by turns). */
-  constructor(brokers, topics, { tenant = 'demo', encoding = 'both', firstLsn = 1000n } = {}) {
-    Object.assign(this, { brokers, topics, tenant, encoding });
+  /** topics: of ownTopics(). encoding of the LSN header: 'binary', 'text' or 'both' (by turns). bare: records are keyed by the
+   *  hashId alone, as v1 and v2 have them. */
+  constructor(brokers, topics, { tenant = 'demo', encoding = 'both', firstLsn = 1000n, bare = false } = {}) {
+    Object.assign(this, { brokers, topics, tenant, encoding, bare });
     this.lsn = firstLsn;
     this.tables = new Map(); // table -> Map(id -> row)
     this.history = []; // { lsn, table, hashId, id, row, at }
@@ -28,6 +29,8 @@ export class Database {
     this.outbox = [];
     this.kafka = kafkaClient(brokers);
   }
+
+  keyOf(table, hashId) { return this.bare ? hashId : key(this.tenant, table, hashId); }
 
   rows(table) {
     let t = this.tables.get(table);
@@ -40,7 +43,7 @@ export class Database {
     const lsn = ++this.lsn;
     const row = { id, ...fields, lsn: String(lsn) };
     this.rows(table).set(id, row);
-    const stream = key(this.tenant, table, hashId);
+    const stream = this.keyOf(table, hashId);
     const entry = { lsn, table, hashId, stream, id, row, at: Date.now() };
     this.history.push(entry);
     if (!this.byStream.has(stream)) this.byStream.set(stream, []);
@@ -54,7 +57,7 @@ export class Database {
 
   /** LSNs of a stream after `after`. */
   lsnsAfter(table, hashId, after) {
-    return (this.byStream.get(key(this.tenant, table, hashId)) ?? []).filter((lsn) => lsn > after);
+    return (this.byStream.get(this.keyOf(table, hashId)) ?? []).filter((lsn) => lsn > after);
   }
 
   // --- change source ---

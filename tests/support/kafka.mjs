@@ -70,11 +70,12 @@ export async function makeTopics(brokers, topics) {
   }
 }
 
-/** Names of topics of one test's own, made: { diffs, rows, requests, control, seed, headgate: options of headgate that name them }. */
+/** Names of topics of one test's own, made: { diffs, rows, requests, control, seed, bare, headgate: options of headgate that name
+ *  them, but for bare }. */
 export async function ownTopics(brokers, { partitions = 4, rowPartitions = 1 } = {}) {
   const tag = randomBytes(4).toString('hex');
-  const t = { tag, diffs: `diffs.${tag}`, rows: `rows.${tag}`, requests: `requests.${tag}`, control: `control.${tag}`, seed: `seed.${tag}` };
-  await makeTopics(brokers, { [t.diffs]: partitions, [t.rows]: rowPartitions, [t.requests]: 1, [t.control]: 1, [t.seed]: 1 });
+  const t = { tag, diffs: `diffs.${tag}`, rows: `rows.${tag}`, requests: `requests.${tag}`, control: `control.${tag}`, seed: `seed.${tag}`, bare: `bare.${tag}` };
+  await makeTopics(brokers, { [t.diffs]: partitions, [t.rows]: rowPartitions, [t.requests]: 1, [t.control]: 1, [t.seed]: 1, [t.bare]: 2 });
   t.headgate = {
     kafka_brokers: brokers,
     kafka_topics: `${t.diffs}:diff,${t.rows}:row`,

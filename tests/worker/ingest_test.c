@@ -12,6 +12,7 @@ enum {
     RING = 256 * 1024,
     DIFFS = 0,
     ROWS = HG_TOPIC_PARTS,
+    BARE = 2 * HG_TOPIC_PARTS,
     KEY_MAX = HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 2
 };
 
@@ -21,6 +22,7 @@ struct world {
     struct hg_worker_boot boot[2];
     struct hg_worker w[2];
     int64_t offset;
+    unsigned woken; /* siblings the last record was meant for */
 };
 
 static void wire(struct world *t, uint32_t seat)
@@ -55,8 +57,9 @@ static void wire(struct world *t, uint32_t seat)
 static int setup(void **state)
 {
     struct world *t = hg_calloc(1, sizeof *t);
-    struct hg_host_spec spec = {
-        .nslots = 2, .ring_size = RING, .topics = "diffs:diff:offset,rows:row:offset"};
+    struct hg_host_spec spec = {.nslots = 2,
+                                .ring_size = RING,
+                                .topics = "diffs:diff:offset,rows:row:offset,bare:bare:offset"};
     const char *why;
 
     assert_int_equal(hg_host_new(&spec, &t->host, &why), 0);
@@ -110,7 +113,7 @@ static void record(struct world *t, uint32_t part, size_t kn, const char *text, 
     r.value = text ? hg_slice_str(text) : hg_slice_of(value, n);
     assert_true(hg_ingest_on_record(&t->w[0], &r));
     assert_int_equal(atomic_load(&t->host->parts[part].next), r.offset + 1);
-    hg_ring_flush_wakes(&t->w[0].in.writer);
+    t->woken = hg_ring_flush_wakes(&t->w[0].in.writer);
     hg_ingest_walk(&t->w[1]);
     free(key);
     free(value);
@@ -155,6 +158,21 @@ static void records_cross_the_ring(void **state)
     assert_int_equal(t->w[1].in.next[DIFFS], 1);
     row(t, 10);
     assert_int_equal(walked(t), 2);
+}
+
+/* A sibling is asked for by the hashId alone, and wakes for nothing that is keyed otherwise. */
+static void bare_records_are_meant_for_who_wants_their_hash(void **state)
+{
+    struct world *t = *state;
+    struct hg_slice key = HG_SLICE_LIT("kkkkk");
+
+    hg_interest_hold(&t->w[1].interests, hg_route_hub_hash(HG_ROUTE_BARE, HG_SLICE_NONE, key));
+    record(t, DIFFS, 5, NULL, 100);
+    assert_int_equal(t->woken, 0);
+    record(t, BARE, 4, NULL, 100);
+    assert_int_equal(t->woken, 0);
+    record(t, BARE, 5, NULL, 100);
+    assert_int_equal(t->woken, 1);
 }
 
 static void a_record_of_max_record_bytes_is_a_stub_if_the_ring_has_no_place(void **state)
@@ -296,6 +314,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(records_cross_the_ring),
+        T(bare_records_are_meant_for_who_wants_their_hash),
         T(offsets_as_versions_fence_nothing),
         T(a_record_of_max_record_bytes_is_a_stub_if_the_ring_has_no_place),
         T(keys_that_nobody_can_subscribe_are_skipped),

@@ -11,6 +11,8 @@
 #include "common/base/err.h"
 #include "common/base/macros.h"
 #include "proto/op.h"
+#include "proto/route.h"
+#include "common/sys/host.h"
 #include "worker/stream.h"
 
 enum { CLIENTS = 4, KEY_TENANT = 4 };
@@ -86,12 +88,12 @@ static struct hg_span op_snapshot(void *ctx, const struct hg_flight *fl, const v
 {
     struct world *t = ctx;
     char text[128];
-    int n = snprintf(text, sizeof text, "snapshot %s @%llu%s%s", (const char *)reply,
+    int n = snprintf(text, sizeof text, "snapshot %s @%llu%s%s", reply ? (const char *)reply : "",
                      (unsigned long long)fence.v, reason ? " " : "", reason ? reason : "");
     struct hg_slice part = hg_slice_of(text, (size_t)n);
 
     (void)fl;
-    if (strcmp(reply, "huge") == 0)
+    if (reply && strcmp(reply, "huge") == 0)
         return (struct hg_span){0};
     return hg_frame_build(&t->frames, &t->arena, HG_WS_OP_TEXT, &part, 1);
 }
@@ -109,7 +111,7 @@ static void op_ended(void *ctx, const struct hg_stream *st)
 {
     struct world *t = ctx;
 
-    assert_string_equal(st->key, KEY);
+    assert_true(hg_slice_is(hg_stream_hash_id(st), "q1")); /* still whole */
     t->ended++;
 }
 static void op_ack(void *ctx, struct hg_sub *sub)
@@ -262,7 +264,7 @@ static void live(struct world *t, int i)
     hg_buf_reset(&t->c[i].got);
 }
 
-static void ack_snapshot_held_live(void **state)
+static void b_3_ack_snapshot_held_live(void **state)
 {
     struct world *t = *state;
 
@@ -319,7 +321,7 @@ static void fence_of_the_reply_drops_what_it_holds(void **state)
     expect(t, 0, "ack\nsnapshot rows @4\nfive\n");
 }
 
-static void reply_below_the_floor_flies_again(void **state)
+static void b_25_reply_below_the_floor_flies_again(void **state)
 {
     struct world *t = *state;
 
@@ -467,7 +469,7 @@ static void hole_spares_a_reply_above_the_new_floor(void **state)
     assert_int_equal(t->flights, 1);
 }
 
-static void resubscribe_is_a_new_generation(void **state)
+static void b_9_resubscribe_is_a_new_generation(void **state)
 {
     struct world *t = *state;
 
@@ -480,7 +482,7 @@ static void resubscribe_is_a_new_generation(void **state)
     expect(t, 0, "ack\nack\nsnapshot rows @0\none\n");
 }
 
-static void unsubscribe_during_a_flight_sends_nothing(void **state)
+static void b_9_unsubscribe_during_a_flight_sends_nothing(void **state)
 {
     struct world *t = *state;
 
@@ -491,7 +493,7 @@ static void unsubscribe_during_a_flight_sends_nothing(void **state)
     expect(t, 0, "ack\n");
 }
 
-static void failed_snapshot_removes_the_subscription(void **state)
+static void b_7_failed_snapshot_removes_the_subscription(void **state)
 {
     struct world *t = *state;
 
@@ -503,7 +505,7 @@ static void failed_snapshot_removes_the_subscription(void **state)
     assert_null(t->c[0].subs.first);
 }
 
-static void timeout_flies_once_more(void **state)
+static void b_8_timeout_flies_once_more(void **state)
 {
     struct world *t = *state;
 
@@ -525,7 +527,7 @@ static void too_large_a_snapshot_fails_its_subscription_only(void **state)
     expect(t, 0, "ack\nerror SNAPSHOT_FAILED too large\n");
 }
 
-static void no_ack_before_positions_are_known(void **state)
+static void b_19_no_ack_before_positions_are_known(void **state)
 {
     struct world *t = *state;
 
@@ -629,7 +631,7 @@ static void trimmed_history_still_takes_an_equal_lsn(void **state)
     assert_int_equal(HG_GET(t->m, records_old), 1);
 }
 
-static void row_events_wait_for_the_snapshot(void **state)
+static void b_10_row_events_wait_for_the_snapshot(void **state)
 {
     struct world *t = *state;
 
@@ -704,7 +706,7 @@ static void drain_inside(struct world *t, struct hg_conn *c)
     hg_stream_writable(&t->ss, c); /* as a write that empties the queue does */
 }
 
-static void nothing_follows_an_overflow(void **state)
+static void b_15_nothing_follows_an_overflow(void **state)
 {
     struct world *t = *state;
 
@@ -717,7 +719,7 @@ static void nothing_follows_an_overflow(void **state)
     expect(t, 0, "error OVERFLOW \n");
 }
 
-static void nothing_follows_the_overflow_of_a_reset(void **state)
+static void b_15_nothing_follows_the_overflow_of_a_reset(void **state)
 {
     struct world *t = *state;
 
@@ -834,6 +836,218 @@ static void long_pulls_take_turns(void **state)
     free(big);
 }
 
+/* ---- bare keys, and what v1 and v2 do not know ---- */
+
+static void subscribe_as(struct world *t, int i, const char *tenant, const char *table,
+                         struct hg_sub_spec spec)
+{
+    struct hg_buf key = {0};
+
+    spec.c = &t->c[i];
+    spec.tenant = hg_slice_str(tenant);
+    spec.table = hg_slice_str(table);
+    spec.hash_id = HG_SLICE_LIT("q1");
+    hg_route_put_key(&key, spec.tenant, spec.table, spec.hash_id);
+    spec.key = hg_buf_slice(&key);
+    hg_sub_open(&t->ss, &spec);
+    hg_buf_fini(&key);
+    land(t, 0);
+    hg_buf_reset(&t->c[i].got);
+}
+
+static void bare_diff(struct world *t, const char *hash_id, uint64_t lsn, const char *value)
+{
+    struct hg_stream_rec rec = {{1, (int64_t)lsn}, hg_lsn(lsn), hg_slice_str(value)};
+
+    t->watermark = HG_MAX(t->watermark, lsn);
+    hg_stream_bare_diff(&t->ss, hg_slice_str(hash_id), &rec);
+}
+
+static const struct hg_sub_spec bare = {.bare = true};
+
+static void b_12_bare_records_reach_bare_streams_of_their_hash_alone(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_as(t, 0, "demo", "tasks", bare);
+    subscribe_as(t, 1, "demo", "other", bare);
+    subscribe_as(t, 2, "demo", "tasks", (struct hg_sub_spec){0});
+    bare_diff(t, "q1", 1, "one");
+    bare_diff(t, "1", 2, "the end of a hash id"); /* endsWith() of the sources */
+    bare_diff(t, "xq1", 3, "a hash id ends with it");
+    bare_diff(t, "", 4, "nothing");
+    expect(t, 0, "one\n");
+    expect(t, 1, "one\n");
+    expect(t, 2, "");
+    diff(t, 5, "five"); /* the routing key of two of them */
+    expect(t, 0, "five\n");
+    expect(t, 1, "");
+    expect(t, 2, "five\n");
+}
+
+static void bare_streams_come_and_go(void **state)
+{
+    struct world *t = *state;
+    static const char *const tables[] = {"a", "b", "c"};
+
+    for (int i = 0; i < 3; i++)
+        subscribe_as(t, i, "demo", tables[i], bare);
+    for (int gone = 0; gone < 3; gone++) { /* the first of the index, the next, the last */
+        hg_subs_close_all(&t->ss, &t->c[gone]);
+        for (int i = 0; i < 100 && t->ss.by_key.count > 2u - (unsigned)gone; i++)
+            hg_loop_turn(t->loop, 10);
+        bare_diff(t, "q1", 10 + (uint64_t)gone, "d");
+        for (int i = 0; i < 3; i++) {
+            expect(t, i, i > gone ? "d\n" : "");
+        }
+    }
+    assert_int_equal(t->ss.by_hash.count, 0);
+    assert_int_equal(t->interest, 0);
+}
+
+static void bare_and_routed_records_share_one_order(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_as(t, 0, "demo", "tasks", (struct hg_sub_spec){.bare = true, .whole_session = true});
+    bare_diff(t, "q1", 1, "one");
+    diff(t, 2, "two");
+    bare_diff(t, "q1", 1, "one"); /* a producer's replay */
+    expect(t, 0, "one\ntwo\n");
+    bare_diff(t, "q1", 1, "other bytes");
+    expect(t, 0, "error OVERFLOW \n");
+}
+
+static void held_bare_records_are_fenced(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 5;
+    subscribe_with(t, 0, bare);
+    bare_diff(t, "q1", 5, "five"); /* not above the fence */
+    bare_diff(t, "q1", 7, "seven");
+    bare_diff(t, "q1", 6, "six");
+    land(t, 0);
+    bare_diff(t, "q1", 8, "eight");
+    expect(t, 0, "ack\nsnapshot rows @5\nsix\nseven\neight\n");
+}
+
+static void a_hole_in_the_bare_room_resets(void **state)
+{
+    struct world *t = *state;
+    uint64_t bits[HG_HOLE_BITS / 64] = {0};
+    uint64_t bit =
+        hg_route_hub_hash(HG_ROUTE_BARE, HG_SLICE_NONE, HG_SLICE_LIT("q1")) % HG_HOLE_BITS;
+
+    subscribe_as(t, 0, "demo", "tasks", bare);
+    bits[bit / 64] |= 1ull << (bit % 64);
+    hg_streams_reset(&t->ss, bits, "hole");
+    turn_until_flight(t);
+    land(t, 0);
+    expect(t, 0, "snapshot rows @0 reset\n");
+    hg_stream_bare_reset(&t->ss, HG_SLICE_LIT("q1"), "record_too_large");
+    turn_until_flight(t);
+    land(t, 0);
+    expect(t, 0, "snapshot rows @0 reset\n");
+}
+
+static void one_session_knows_a_bare_and_a_routed_stream_apart(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_as(t, 0, "demo", "tasks", bare);
+    assert_non_null(hg_sub_find(&t->ss, &t->c[0].subs, HG_SLICE_LIT(KEY), true));
+    assert_null(hg_sub_find(&t->ss, &t->c[0].subs, HG_SLICE_LIT(KEY), false));
+    subscribe_as(t, 0, "demo", "tasks", bare); /* a new generation, not a second one */
+    assert_int_equal(t->c[0].subs.n, 1);
+}
+
+static void empty_snapshot_asks_nobody(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 5;
+    subscribe_with(t, 0, (struct hg_sub_spec){.empty = true});
+    expect(t, 0, "ack\n");
+    diff(t, 6, "six");
+    for (int i = 0; i < 100 && t->c[0].got.n == 0; i++)
+        hg_loop_turn(t->loop, 10);
+    expect(t, 0, "snapshot  @5\nsix\n");
+    assert_int_equal(t->flights, 0);
+    subscribe_with(t, 0, (struct hg_sub_spec){.empty = true});
+    hg_sub_close(&t->ss, t->c[0].subs.first); /* before it lands */
+    expect(t, 0, "ack\n");
+    hg_loop_turn(t->loop, 10);
+    expect(t, 0, "");
+}
+
+static void who_knows_no_row_events_gets_none(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_with(t, 0, (struct hg_sub_spec){.before_v3 = true});
+    for (int i = 0; i < 20; i++) /* above held_records */
+        hg_stream_row(&t->ss, HG_SLICE_LIT(KEY), HG_SLICE_LIT("row"));
+    diff(t, 1, "one");
+    land(t, 0);
+    hg_stream_row(&t->ss, HG_SLICE_LIT(KEY), HG_SLICE_LIT("row"));
+    hg_stream_writable(&t->ss, &t->c[0]);
+    diff(t, 2, "two");
+    expect(t, 0, "ack\nsnapshot rows @0\none\ntwo\n");
+    assert_int_equal(t->landed, 0); /* no page seed either */
+}
+
+/* ---- overflow of a session (v1-v3) ---- */
+
+static const struct hg_sub_spec whole = {.whole_session = true};
+
+static void b_15_above_out_frames_all_of_the_session_is_dead(void **state)
+{
+    struct world *t = *state;
+
+    subscribe_as(t, 0, "demo", "tasks", whole);
+    subscribe_as(t, 0, "demo", "other", whole);
+    subscribe_as(t, 1, "demo", "tasks", whole);
+    t->c[0].full = true;
+    for (uint64_t i = 1; i <= 4; i++) { /* out_frames is 3 */
+        hg_stream_stalled(&t->ss, &t->c[0], 0);
+        expect(t, 0, "");
+        diff(t, i, "d");
+    }
+    hg_stream_stalled(&t->ss, &t->c[0], 0);
+    expect(t, 0, "error OVERFLOW \n"); /* one, for both */
+    assert_int_equal(t->c[0].subs.n, 0);
+    t->c[0].full = false;
+    hg_stream_writable(&t->ss, &t->c[0]);
+    diff(t, 5, "d");
+    expect(t, 0, "");
+    expect(t, 1, "d\nd\nd\nd\nd\n");
+    subscribe_with(t, 0, whole);
+    land(t, 0);
+    diff(t, 6, "six");
+    expect(t, 0, "ack\nsnapshot rows @5\nsix\n");
+}
+
+/* Two queries under one hashId: the snapshot of the first must not bring the second to life. */
+static void b_9_a_subscribe_with_another_query_starts_anew(void **state)
+{
+    struct world *t = *state;
+    struct hg_flight *first;
+
+    subscribe_with(t, 0, (struct hg_sub_spec){.fingerprint = 1});
+    first = t->flight;
+    t->flight = NULL;
+    diff(t, 1, "one");
+    subscribe_with(t, 0, (struct hg_sub_spec){.fingerprint = 2});
+    hg_stream_landed(&t->ss, first, &(struct hg_landing){.reply = "old rows"});
+    diff(t, 2, "two");
+    expect(t, 0, "ack\nack\n");
+    land(t, 0);
+    diff(t, 3, "three");
+    expect(t, 0, "snapshot rows @1\ntwo\nthree\n");
+    assert_int_equal(t->c[0].subs.n, 1);
+}
+
 enum { ROUNDS = 20000 };
 
 /* Number of the first record above fence. */
@@ -848,7 +1062,7 @@ static int first_above(const uint64_t *lsns, int n, uint64_t fence)
 
 /* Random records and subscriptions against a model: each subscription gets the log's records above
  * its fence, each once, none left out. */
-static void random_schedules_keep_the_promise(void **state)
+static void b_6_random_schedules_keep_the_promise(void **state)
 {
     static uint64_t lsns[ROUNDS]; /* of all records, in order */
     struct world *t = *state;
@@ -913,13 +1127,14 @@ static void random_schedules_keep_the_promise(void **state)
 
 int main(void)
 {
+/* b_7_...: what the sources did wrong, by its number in the list of their defects. */
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(ack_snapshot_held_live),
+        T(b_3_ack_snapshot_held_live),
         T(landed_comes_once_per_call_and_before_the_frames),
         T(held_diffs_come_sorted),
         T(fence_of_the_reply_drops_what_it_holds),
-        T(reply_below_the_floor_flies_again),
+        T(b_25_reply_below_the_floor_flies_again),
         T(reply_that_stays_below_fails),
         T(second_subscriber_joins_the_flight),
         T(resume_raises_the_fence_of_an_own_flight),
@@ -930,30 +1145,40 @@ int main(void)
         T(below_every_fence_is_old),
         T(hole_during_a_flight_voids_its_reply),
         T(hole_spares_a_reply_above_the_new_floor),
-        T(resubscribe_is_a_new_generation),
-        T(unsubscribe_during_a_flight_sends_nothing),
-        T(failed_snapshot_removes_the_subscription),
-        T(timeout_flies_once_more),
+        T(b_9_resubscribe_is_a_new_generation),
+        T(b_9_unsubscribe_during_a_flight_sends_nothing),
+        T(b_7_failed_snapshot_removes_the_subscription),
+        T(b_8_timeout_flies_once_more),
         T(too_large_a_snapshot_fails_its_subscription_only),
-        T(no_ack_before_positions_are_known),
+        T(b_19_no_ack_before_positions_are_known),
         T(positions_never_known_fails),
         T(lagging_reader_is_pulled_in_order),
         T(who_falls_out_of_the_log_overflows),
         T(stalled_reader_overflows_by_bytes),
         T(held_overflow_flies_once_more_then_overflows),
         T(trimmed_history_still_takes_an_equal_lsn),
-        T(row_events_wait_for_the_snapshot),
+        T(b_10_row_events_wait_for_the_snapshot),
         T(tagged_and_raw_share_a_stream),
         T(late_diff_of_v3_is_base64),
         T(client_closed_by_the_walk_of_its_subscribe),
-        T(nothing_follows_an_overflow),
-        T(nothing_follows_the_overflow_of_a_reset),
+        T(b_15_nothing_follows_an_overflow),
+        T(b_15_nothing_follows_the_overflow_of_a_reset),
         T(row_events_above_the_cap_overflow_who_waits),
         T(budget_takes_held_row_events),
         T(snapshot_without_room_is_overflow),
         T(failed_calls_do_not_count_for_the_next),
         T(long_pulls_take_turns),
-        T(random_schedules_keep_the_promise),
+        T(b_9_a_subscribe_with_another_query_starts_anew),
+        T(b_12_bare_records_reach_bare_streams_of_their_hash_alone),
+        T(bare_streams_come_and_go),
+        T(bare_and_routed_records_share_one_order),
+        T(held_bare_records_are_fenced),
+        T(a_hole_in_the_bare_room_resets),
+        T(one_session_knows_a_bare_and_a_routed_stream_apart),
+        T(empty_snapshot_asks_nobody),
+        T(who_knows_no_row_events_gets_none),
+        T(b_15_above_out_frames_all_of_the_session_is_dead),
+        T(b_6_random_schedules_keep_the_promise),
     };
     return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
 }

@@ -354,7 +354,10 @@ static void sources_keep_their_units(void **state)
         {"HOTCACHE_RETENTION_MS=0", "hotcache_retention_ms", "0", NULL},
         {"SLOW_SOCKET_PAUSE_THRESHOLD=100", "slow_socket_pause_threshold", "100", NULL},
         {"ROW_EVENT_SHAPE=both", "row_event_shape", "both", NULL},
-        {"KAFKA_TOPICS=a , b:row", "kafka_topics", "a , b:row", NULL},
+        {"KAFKA_TOPICS=a , b:row", "kafka_topics", "a , b:row",
+         "KAFKA_TOPICS: kafka_topics: a has no kind and is read as diffs"},
+        {"KAFKA_TOPICS=server.cdc.filtered,server.page.diffs,server.row.events,a:bare",
+         "kafka_topics", "server.cdc.filtered,server.page.diffs,server.row.events,a:bare", NULL},
         {"SQL_RPC_REPLY_TOPIC=", "sql_rpc_reply_topic", "", NULL},
     };
 

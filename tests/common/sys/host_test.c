@@ -76,21 +76,47 @@ static void test_topics(void **state)
     hg_host_free(h);
 }
 
+/* Whose record keys are hashIds alone (C-6, C-7): the topic's kind, its name, the profile. */
+static void test_bare_topics(void **state)
+{
+    static const char topics[] = "server.cdc.filtered,server.page.diffs,server.row.events,a,b:diff,"
+                                 "c:bare,d:routed,e:row,server.page.diffs2:bare:offset";
+    static const bool bare[2][9] = {
+        {true, false, false, false, false, true, false, false, true},
+        {true, false, false, true, true, true, false, false, true},
+    };
+    const char *why;
+    (void)state;
+    for (int v1 = 0; v1 < 2; v1++) {
+        struct hg_host_spec spec = {.nslots = 1, .topics = topics, .bare = v1};
+        struct hg_host *h;
+        assert_int_equal(hg_host_new(&spec, &h, &why), 0);
+        assert_true(h->has_bare);
+        for (uint32_t t = 0; t < 9; t++)
+            assert_int_equal(h->topics[t].kind == HG_TOPIC_BARE, bare[v1][t]);
+        hg_host_free(h);
+    }
+    struct hg_host *h = make("server.page.diffs,server.row.events");
+    assert_false(h->has_bare);
+    hg_host_free(h);
+}
+
 static void test_bad_topics(void **state)
 {
     (void)state;
     static const struct {
         const char *topics, *why;
-    } bad[] = {{"a,b:rows", "topic \"b:rows\": its kind must be diff, row or envelope"},
-               {"a:diff:lsn", "topic \"a:diff:lsn\": its version must come from header or offset"},
-               {"a:diff:offset:x",
-                "topic \"a:diff:offset:x\": its version must come from header or offset"},
-               {"a:", "topic \"a:\": its kind must be diff, row or envelope"},
-               {"a,b,a:row", "topic \"a:row\": named twice"},
-               {"a b", "topic \"a b\": not a Kafka topic name"},
-               {":row", "topic \":row\": not a Kafka topic name"},
-               {"a,..", "topic \"..\": not a Kafka topic name"},
-               {"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", "topic \"17\": more than 16 topics"}};
+    } bad[] = {
+        {"a,b:rows", "topic \"b:rows\": its kind must be diff, bare, routed, row or envelope"},
+        {"a:diff:lsn", "topic \"a:diff:lsn\": its version must come from header or offset"},
+        {"a:diff:offset:x",
+         "topic \"a:diff:offset:x\": its version must come from header or offset"},
+        {"a:", "topic \"a:\": its kind must be diff, bare, routed, row or envelope"},
+        {"a,b,a:row", "topic \"a:row\": named twice"},
+        {"a b", "topic \"a b\": not a Kafka topic name"},
+        {":row", "topic \":row\": not a Kafka topic name"},
+        {"a,..", "topic \"..\": not a Kafka topic name"},
+        {"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", "topic \"17\": more than 16 topics"}};
     for (size_t i = 0; i < HG_COUNTOF(bad); i++) {
         struct hg_host_spec spec = {.nslots = 1, .topics = bad[i].topics};
         struct hg_host *h;
@@ -250,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_instance_id),
         cmocka_unit_test(test_topics),
         cmocka_unit_test(test_bad_topics),
+        cmocka_unit_test(test_bare_topics),
         cmocka_unit_test(test_long_topic),
         cmocka_unit_test(test_topic_seen),
         cmocka_unit_test(test_positions_known),
