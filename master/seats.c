@@ -1,6 +1,7 @@
 /* Shared memory from the master's side: seats taken and left, shares moved as shares.c decides,
  * records blamed. */
 #include "master/state.h"
+#include "common/sys/census.h"
 #include "common/sys/log.h"
 #include "common/sys/ring.h"
 
@@ -63,6 +64,7 @@ void hg_seats_died(struct hg_master *m, uint32_t i, bool blame_record)
     m->noted.dead_at[i] = m->now;
     hg_metrics_retire(&m->host->retired, &seat->metrics);
     hg_ring_sweep_seat(m->host, i);
+    hg_census_clear(m->host, i);
     hg_host_wake_all(m->host); /* rule 5: whoever it did not wake any more is woken now */
 }
 

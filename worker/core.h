@@ -51,9 +51,9 @@ struct hg_typed {              /* see typed.c */
     struct hg_presence *queue; /* who came or went in this turn */
     uint32_t nqueue, queue_cap;
     struct hg_defer publish;
-    struct hg_peer_count *peers; /* clients of other hosts' workers */
-    uint32_t npeers;
-    uint32_t told; /* our own count as last told */
+    struct hg_map counts;           /* clients by tenant, struct hg_tenant_count */
+    uint32_t nfar;                  /* counts of other hosts' workers in there */
+    uint64_t living[HG_SEAT_WORDS]; /* seats of this host, as of the last look */
     struct hg_mono told_at;
     struct hg_timer timer;
 };

@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/macros.h"
 #include "common/base/num.h"
+#include "common/sys/census.h"
 #include "common/sys/log.h"
 #include "proto/typed.h"
 #include "worker/dialect.h"
@@ -16,7 +17,8 @@ enum {
     COUNT_MS = 1000,
     COUNT_AGAIN_MS = 5000,
     COUNT_LOST_MS = 15000,
-    MAX_PEERS = 4096, /* workers of other hosts; more are not counted */
+    COUNT_BYTES = 16384, /* of one message that tells them */
+    MAX_FAR = 65536,     /* counts of other hosts' workers that are kept, by tenant */
     SRC_LEN = 16,
 };
 
@@ -26,11 +28,26 @@ struct hg_presence { /* one who came or went */
     bool left;
 };
 
-struct hg_peer_count { /* a worker of another host */
+struct far_count { /* what a worker of another host has of a tenant */
     char src[SRC_LEN];
-    uint64_t seat, clients;
+    uint64_t seat;
+    uint32_t clients;
     struct hg_mono heard;
 };
+
+struct hg_tenant_count {
+    struct hg_map_node node;
+    uint32_t here, told; /* clients of this worker, now and as last told */
+    struct far_count *far;
+    uint32_t nfar;
+    char name[];
+};
+
+/* One room for all tenants, or one for each. */
+static struct hg_slice scope_of(const struct hg_worker *w, struct hg_slice tenant)
+{
+    return w->conf->typed_scope == HG_SCOPE_ALL ? HG_SLICE_LIT("") : tenant;
+}
 
 static void send_typed(struct hg_worker *w, struct hg_conn *c, const char *type,
                        struct hg_slice data)
@@ -42,83 +59,250 @@ static void send_typed(struct hg_worker *w, struct hg_conn *c, const char *type,
 
 /* ---- how many ---- */
 
-uint64_t hg_typed_clients(const struct hg_worker *w)
+static struct hg_tenant_count *count_find(const struct hg_worker *w, struct hg_slice name)
 {
-    struct hg_mono now = hg_loop_now(w->loop);
-    uint64_t n = 0;
+    struct hg_map_node *node = hg_map_get(&w->typed.counts, name);
 
-    for (uint32_t i = 0; i < w->host->nseats; i++)
-        n += HG_GET(&w->host->seats[i].metrics, connections);
-    for (uint32_t i = 0; i < w->typed.npeers; i++)
-        if (hg_mono_sub(now, w->typed.peers[i].heard) < COUNT_LOST_MS * HG_MS)
-            n += w->typed.peers[i].clients;
+    return node ? HG_CONTAINER_OF(node, struct hg_tenant_count, node) : NULL;
+}
+
+static struct hg_tenant_count *count_get(struct hg_worker *w, struct hg_slice name)
+{
+    struct hg_tenant_count *t = count_find(w, name);
+
+    if (t)
+        return t;
+    t = hg_calloc(1, sizeof *t + name.n + 1);
+    if (name.n)
+        memcpy(t->name, name.p, name.n);
+    t->node.key = hg_slice_of(t->name, name.n);
+    hg_map_put(&w->typed.counts, &t->node);
+    return t;
+}
+
+static void count_free(struct hg_worker *w, struct hg_tenant_count *t)
+{
+    hg_map_del(&w->typed.counts, &t->node);
+    w->typed.nfar -= t->nfar;
+    free(t->far);
+    free(t);
+}
+
+static void count_here(struct hg_worker *w, const struct hg_conn *c, int change)
+{
+    struct hg_slice name = scope_of(w, hg_atom_text(c->s.tenant));
+    struct hg_tenant_count *t = count_get(w, name);
+
+    t->here = (uint32_t)((int64_t)t->here + change);
+    if (!hg_census_set(w->host, w->boot->seat, hg_hash_fixed(name), t->here))
+        hg_log_limited(HG_LOG_WARN, NULL, "typed.uncounted",
+                       "why=\"more tenants than one worker counts\" most=%d", HG_CENSUS);
+}
+
+static bool is_fresh(const struct far_count *f, struct hg_mono now)
+{
+    return hg_mono_sub(now, f->heard) < COUNT_LOST_MS * HG_MS;
+}
+
+uint64_t hg_typed_clients(const struct hg_worker *w, const struct hg_conn *c)
+{
+    struct hg_slice name = scope_of(w, hg_atom_text(c->s.tenant));
+    const struct hg_tenant_count *t = count_find(w, name);
+    uint64_t n = hg_census_count(w->host, hg_hash_fixed(name));
+
+    for (uint32_t i = 0; t && i < t->nfar; i++)
+        if (is_fresh(&t->far[i], hg_loop_now(w->loop)))
+            n += t->far[i].clients;
     return n;
 }
 
-/* The entry of that worker, an outdated one, or a new one; NULL when there are too many. */
-static struct hg_peer_count *peer_of(struct hg_worker *w, struct hg_slice src, uint64_t seat)
+/* ---- what the hosts tell each other of it ---- */
+
+static void far_drop(struct hg_worker *w, struct hg_tenant_count *t, uint32_t i)
 {
-    struct hg_typed *t = &w->typed;
-    struct hg_peer_count *stale = NULL;
-
-    for (uint32_t i = 0; i < t->npeers; i++) {
-        struct hg_peer_count *p = &t->peers[i];
-
-        if (p->seat == seat && memcmp(p->src, src.p, SRC_LEN) == 0)
-            return p;
-        if (hg_mono_sub(hg_loop_now(w->loop), p->heard) >= COUNT_LOST_MS * HG_MS)
-            stale = p;
-    }
-    if (!stale && t->npeers < MAX_PEERS) {
-        t->peers = hg_realloc(t->peers, (t->npeers + 1) * sizeof *t->peers);
-        stale = &t->peers[t->npeers++];
-    }
-    if (stale) {
-        memcpy(stale->src, src.p, SRC_LEN);
-        stale->seat = seat;
-    }
-    return stale;
+    t->far[i] = t->far[--t->nfar];
+    w->typed.nfar--;
 }
 
-void hg_typed_heard_count(struct hg_worker *w, const struct hg_envelope *e)
+static struct far_count *far_find(struct hg_tenant_count *t, struct hg_slice src, uint64_t seat)
 {
-    struct hg_peer_count *p;
+    for (uint32_t i = 0; i < t->nfar; i++)
+        if (t->far[i].seat == seat && memcmp(t->far[i].src, src.p, SRC_LEN) == 0)
+            return &t->far[i];
+    return NULL;
+}
+
+static struct far_count *far_new(struct hg_worker *w, struct hg_tenant_count *t,
+                                 struct hg_slice src, uint64_t seat)
+{
+    struct far_count *f;
+
+    if (w->typed.nfar >= MAX_FAR) {
+        hg_log_limited(HG_LOG_WARN, NULL, "typed.uncounted",
+                       "why=\"other hosts tell of more tenants than are kept\" most=%d", MAX_FAR);
+        return NULL;
+    }
+    t->far = hg_realloc(t->far, (t->nfar + 1) * sizeof *t->far);
+    f = &t->far[t->nfar++];
+    w->typed.nfar++;
+    memcpy(f->src, src.p, SRC_LEN);
+    f->seat = seat;
+    return f;
+}
+
+static void heard_one(struct hg_worker *w, struct hg_slice src, uint64_t seat,
+                      struct hg_slice tenant, uint64_t clients)
+{
+    struct hg_tenant_count *t = count_get(w, tenant);
+    struct far_count *f = far_find(t, src, seat);
+
+    if (!f && clients > 0)
+        f = far_new(w, t, src, seat);
+    if (!f)
+        return;
+    f->clients = (uint32_t)clients;
+    f->heard = hg_loop_now(w->loop);
+}
+
+/* That worker is gone. */
+static void heard_gone(struct hg_worker *w, struct hg_slice src, uint64_t seat)
+{
+    struct hg_map_iter it = {0};
+    struct hg_map_node *node;
+
+    while ((node = hg_map_next(&w->typed.counts, &it))) {
+        struct hg_tenant_count *t = HG_CONTAINER_OF(node, struct hg_tenant_count, node);
+        struct far_count *f = far_find(t, src, seat);
+
+        if (f)
+            far_drop(w, t, (uint32_t)(f - t->far));
+    }
+}
+
+/* {"tenant":clients, ...}, of worker room of src; without any: it is gone. */
+static bool heard_list(struct hg_worker *w, const struct hg_envelope *e, struct hg_json_val list)
+{
     uint64_t seat, clients;
     const char *why;
 
     if (e->src.n != SRC_LEN || hg_num_u64(e->room, &seat, &why) < 0 ||
-        hg_num_u64(e->payload, &clients, &why) < 0 || clients > UINT32_MAX) {
-        HG_INC(w->m, backplane_malformed);
-        return;
-    }
-    p = peer_of(w, e->src, seat);
-    if (!p)
-        return;
-    p->clients = clients;
-    p->heard = hg_loop_now(w->loop);
+        hg_json_type(list) != HG_JSON_OBJECT)
+        return false;
+    if (hg_json_count(list) == 0)
+        heard_gone(w, e->src, seat);
+    for (struct hg_json_val v = hg_json_first(list); v.node; v = hg_json_next(v))
+        if (hg_json_key(v).n > HG_ROUTE_TENANT_MAX || !hg_json_u64(v, &clients) ||
+            clients > UINT32_MAX)
+            return false;
+        else
+            heard_one(w, e->src, seat, hg_json_key(v), clients);
+    return true;
 }
 
-static void tell_count(struct hg_worker *w, struct hg_mono now)
+void hg_typed_heard_count(struct hg_worker *w, const struct hg_envelope *e)
 {
-    struct hg_typed *t = &w->typed;
-    char seat[16], clients[16];
-    struct hg_envelope e = {.kind = HG_ENVELOPE_COUNT};
+    struct hg_json doc;
 
-    if (t->told == w->conns.open && hg_mono_sub(now, t->told_at) < COUNT_AGAIN_MS * HG_MS)
-        return;
-    e.room = hg_slice_of(seat, (size_t)snprintf(seat, sizeof seat, "%u", w->boot->seat));
-    e.payload =
-        hg_slice_of(clients, (size_t)snprintf(clients, sizeof clients, "%u", w->conns.open));
+    if (hg_json_parse(e->payload, NULL, &doc) < 0 || !heard_list(w, e, hg_json_root(&doc)))
+        HG_INC(w->m, backplane_malformed);
+    hg_json_fini(&doc);
+}
+
+static void tell_of(struct hg_worker *w, uint32_t seat, struct hg_slice list)
+{
+    struct hg_envelope e = {.kind = HG_ENVELOPE_COUNT, .payload = list};
+    char text[16];
+
+    e.room = hg_slice_of(text, (size_t)snprintf(text, sizeof text, "%u", seat));
     hg_relay_tell_hosts(w, &e);
-    t->told = w->conns.open;
-    t->told_at = now;
+}
+
+static void tell_list(struct hg_worker *w, struct hg_buf *list)
+{
+    if (list->n == 0)
+        return;
+    hg_buf_addc(list, '}');
+    tell_of(w, w->boot->seat, hg_buf_slice(list));
+    hg_buf_reset(list);
+}
+
+static bool is_living(const struct hg_host *h, uint32_t seat)
+{
+    uint32_t state = atomic_load_explicit(&h->seats[seat].state, memory_order_relaxed);
+
+    return state != HG_SEAT_FREE && state != HG_SEAT_DEAD;
+}
+
+/* A killed worker says nothing: the first of those that live says that it is gone. */
+static void tell_gone(struct hg_worker *w)
+{
+    bool first = true;
+
+    for (uint32_t i = 0; i < w->boot->seat; i++)
+        first &= !is_living(w->host, i);
+    for (uint32_t i = 0; i < w->host->nseats; i++) {
+        uint64_t bit = UINT64_C(1) << i % 64, *word = &w->typed.living[i / 64];
+        bool was = *word & bit, is = is_living(w->host, i);
+
+        if (was != is)
+            *word ^= bit;
+        if (was && !is && first)
+            tell_of(w, i, HG_SLICE_LIT("{}"));
+    }
+}
+
+/* Those that changed, or all that there are. */
+static void tell_counts(struct hg_worker *w, bool all)
+{
+    struct hg_map_iter it = {0};
+    struct hg_map_node *node;
+    struct hg_buf list = {0};
+
+    while ((node = hg_map_next(&w->typed.counts, &it))) {
+        struct hg_tenant_count *t = HG_CONTAINER_OF(node, struct hg_tenant_count, node);
+
+        if (t->here == t->told && (!all || t->here == 0))
+            continue;
+        hg_buf_addc(&list, list.n ? ',' : '{');
+        hg_json_add_str(&list, node->key);
+        hg_buf_addf(&list, ":%u", t->here);
+        t->told = t->here;
+        if (list.n >= COUNT_BYTES)
+            tell_list(w, &list);
+    }
+    tell_list(w, &list);
+    hg_buf_fini(&list);
+}
+
+/* Hosts that say nothing any more leave the counts; tenants without clients anywhere are forgotten.
+ */
+static void sweep(struct hg_worker *w, struct hg_mono now)
+{
+    struct hg_map_iter it = {0};
+    struct hg_map_node *node;
+
+    while ((node = hg_map_next(&w->typed.counts, &it))) {
+        struct hg_tenant_count *t = HG_CONTAINER_OF(node, struct hg_tenant_count, node);
+
+        for (uint32_t i = t->nfar; i-- > 0;)
+            if (t->far[i].clients == 0 || !is_fresh(&t->far[i], now))
+                far_drop(w, t, i);
+        if (t->here == 0 && t->told == 0 && t->nfar == 0)
+            count_free(w, t);
+    }
 }
 
 static void on_count(void *arg, struct hg_mono now)
 {
     struct hg_worker *w = arg;
+    bool again = hg_mono_sub(now, w->typed.told_at) >= COUNT_AGAIN_MS * HG_MS;
 
-    tell_count(w, now);
+    tell_gone(w);
+    tell_counts(w, again);
+    if (again) {
+        sweep(w, now);
+        w->typed.told_at = now;
+    }
     hg_timer_start(hg_loop_timers(w->loop), &w->typed.timer, hg_mono_add(now, COUNT_MS * HG_MS),
                    on_count, w);
 }
@@ -173,10 +357,19 @@ static void note(struct hg_worker *w, const struct hg_conn *c, bool left)
         t->queue = hg_realloc(t->queue, t->queue_cap * sizeof *t->queue);
     }
     p = &t->queue[t->nqueue++];
-    *p = (struct hg_presence){
-        hg_atom_get(hg_atom_text(c->s.tenant)), hg_atom_get(hg_atom_text(c->s.user)), {0}, left};
+    *p = (struct hg_presence){hg_atom_get(scope_of(w, hg_atom_text(c->s.tenant))),
+                              hg_atom_get(hg_atom_text(c->s.user)),
+                              {0},
+                              left};
     memcpy(p->id, c->s.id, sizeof p->id);
     hg_loop_defer(w->loop, &t->publish, publish_queue, w);
+}
+
+void hg_typed_enter(struct hg_worker *w, struct hg_conn *c)
+{
+    count_here(w, c, 1);
+    if (w->conf->typed_scope == HG_SCOPE_ALL) /* beside the room of its tenant */
+        hg_hub_join(&w->hub, c, HG_ROUTE_ALL, HG_SLICE_LIT(""), HG_SLICE_NONE, UINT16_MAX);
 }
 
 void hg_typed_opened(struct hg_worker *w, struct hg_conn *c)
@@ -186,14 +379,17 @@ void hg_typed_opened(struct hg_worker *w, struct hg_conn *c)
     if (!d->typed || w->conf->typed_presence == HG_PRESENCE_NO ||
         (w->conf->typed_presence == HG_PRESENCE_AUTO && !d->presence))
         return;
-    c->s.presence = hg_hub_join(&w->hub, c, HG_ROUTE_PRESENCE, hg_atom_text(c->s.tenant),
-                                HG_SLICE_NONE, UINT16_MAX) != NULL;
+    c->s.presence =
+        hg_hub_join(&w->hub, c, HG_ROUTE_PRESENCE, scope_of(w, hg_atom_text(c->s.tenant)),
+                    HG_SLICE_NONE, UINT16_MAX) != NULL;
     if (c->s.presence)
         note(w, c, false);
 }
 
 void hg_typed_gone(struct hg_worker *w, struct hg_conn *c)
 {
+    if (c->s.tenant) /* a raw echo resource has no session */
+        count_here(w, c, -1);
     if (c->s.presence)
         note(w, c, true);
     c->s.presence = false;
@@ -237,7 +433,8 @@ static int check_broadcast(struct hg_worker *w, struct hg_conn *c)
 
 static void do_broadcast(struct hg_worker *w, struct hg_conn *c, struct hg_slice data)
 {
-    struct hg_envelope e = {.kind = HG_ENVELOPE_ALL, .tenant = hg_atom_text(c->s.tenant)};
+    struct hg_envelope e = {.kind = HG_ENVELOPE_ALL,
+                            .tenant = scope_of(w, hg_atom_text(c->s.tenant))};
     struct hg_buf body = {0}, text = {0};
     int rc = check_broadcast(w, c);
 
@@ -263,7 +460,7 @@ static void do_broadcast(struct hg_worker *w, struct hg_conn *c, struct hg_slice
 
 static void do_get_status(struct hg_worker *w, struct hg_conn *c, struct hg_slice data)
 {
-    uint64_t n = hg_typed_clients(w);
+    uint64_t n = hg_typed_clients(w, c);
     struct hg_buf b = {0};
 
     (void)data;
@@ -294,17 +491,22 @@ bool hg_typed_message(struct hg_worker *w, struct hg_conn *c, const struct hg_op
 
 void hg_typed_init(struct hg_worker *w)
 {
+    hg_census_clear(w->host, w->boot->seat);
     on_count(w, hg_loop_now(w->loop));
 }
 
 void hg_typed_fini(struct hg_worker *w)
 {
     struct hg_typed *t = &w->typed;
+    struct hg_map_node *node;
 
-    publish_queue(w); /* of those who were still there at the end */
+    publish_queue(w);      /* of those who were still there at the end */
+    tell_counts(w, false); /* nobody is here any more */
     hg_loop_defer_cancel(w->loop, &t->publish);
     hg_timer_stop(hg_loop_timers(w->loop), &t->timer);
     free(t->queue);
-    free(t->peers);
+    for (struct hg_map_iter it = {0}; (node = hg_map_next(&t->counts, &it));)
+        count_free(w, HG_CONTAINER_OF(node, struct hg_tenant_count, node));
+    hg_map_fini(&t->counts);
     *t = (struct hg_typed){0};
 }

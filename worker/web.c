@@ -366,7 +366,7 @@ static void welcome(struct hg_worker *w, struct hg_conn *c)
     hg_session_id_text(c->s.id, id);
     hg_buf_addf(&data,
                 "{\"connectionId\":\"%s\",\"connectedClients\":%llu,\"worker\":%u,\"host\":", id,
-                (unsigned long long)hg_typed_clients(w), w->boot->slot);
+                (unsigned long long)hg_typed_clients(w, c), w->boot->slot);
     hg_json_add_str(&data, hg_slice_str(w->host_name));
     hg_buf_adds(&data, "}");
     hg_buf_reset(&w->text);
@@ -401,6 +401,7 @@ static void session_open(struct request *r, const struct identity *id, enum hg_d
     s->path = hg_atom_get(r->req.path);
     tenant = hg_atom_text(s->tenant);
     hg_ids_add(&r->w->ids, r->c);
+    hg_typed_enter(r->w, r->c);
     hg_hub_join(&r->w->hub, r->c, HG_ROUTE_ALL, tenant, HG_SLICE_NONE, UINT16_MAX);
     if (r->req.path.n <= HG_ROUTE_ROOM_MAX) /* nobody can publish to a longer one */
         hg_hub_join(&r->w->hub, r->c, HG_ROUTE_PATH, tenant, r->req.path, UINT16_MAX);

@@ -31,6 +31,7 @@ enum hg_row_shape { HG_ROW_NESTED, HG_ROW_FLAT, HG_ROW_BOTH };
 enum hg_refuse { HG_REFUSE, HG_ALLOW };
 enum hg_bare_keys { HG_BARE_AUTO, HG_BARE_DEFAULT_TENANT, HG_BARE_ALL };
 enum hg_typed_presence { HG_PRESENCE_AUTO, HG_PRESENCE_YES, HG_PRESENCE_NO };
+enum hg_typed_scope { HG_SCOPE_TENANT, HG_SCOPE_ALL };
 enum hg_typed_broadcast { HG_BROADCAST_TENANT, HG_BROADCAST_PERMISSION };
 
 #define HG_CT_STR char *

@@ -34,6 +34,8 @@ enum {
         1024, /* a hole names the rooms it may have been: bit = room hash % HG_HOLE_BITS */
     HG_POISON_MAX = 64,
     HG_NAME_MAX = 256,
+    HG_CENSUS = 4096, /* tenants whose clients one seat counts, census.h */
+    HG_CENSUS_WAYS = 16,
     HG_TALLIES = 256, /* publishes of one seat that may wait for their siblings' counts, tally.h */
 };
 #define HG_NO_SEAT UINT32_MAX
@@ -93,6 +95,10 @@ struct hg_seat {
     char reply_topic[HG_NAME_MAX]; /* for the successor to delete; written once by the worker before
                                       it is STARTING's end */
     _Atomic uint64_t tallies[HG_TALLIES];
+    struct hg_census_place { /* a tenant's clients here */
+        _Atomic uint64_t hash;
+        _Atomic uint32_t n; /* 0: the place is free */
+    } census[HG_CENSUS];
     struct hg_metrics metrics;
     struct hg_ring_hdr ring;
 };

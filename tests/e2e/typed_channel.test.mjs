@@ -1,18 +1,20 @@
 // The typed channel (spec 4, C-12, C-17): replies, their order against ops, broadcasts and comings and goings across two
-// hosts of two workers each; counts of the cluster; the wall between tenants; the rate.
+// hosts of two workers each, over Redis and NATS; counts of the cluster by tenant, also when a worker or a host dies; the wall
+// between tenants, and typed_scope = all, which takes it away; the rate.
 // Not tested here: channels (channels), typed errors for bad JSON (hostile_frames).
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { Client, clientsOnEachWorker } from '../support/client.mjs';
-import { startHeadgate } from '../support/headgate.mjs';
+import { headgate, startHeadgate } from '../support/headgate.mjs';
 import { ownTopics, sharedKafka } from '../support/kafka.mjs';
 import { ownerOfConnection } from '../support/proc.mjs';
+import { startNats } from '../support/nats.mjs';
 import { startRedis } from '../support/redis.mjs';
 import { waitFor } from '../support/wait.mjs';
 
-async function scene(t, options = {}, hosts = 2) {
+async function scene(t, options = {}, hosts = 2, { carrier = 'redis', expectErrors } = {}) {
   const kafka = await sharedKafka();
-  const redis = await startRedis();
+  const redis = await (carrier === 'nats' ? startNats() : startRedis());
   const topics = await ownTopics(kafka.brokers);
   const s = { redis, hosts: [], clients: [] };
   t.after(async () => {
@@ -22,8 +24,8 @@ async function scene(t, options = {}, hosts = 2) {
   });
   for (let i = 1; i <= hosts; i++) {
     s.hosts.push(await startHeadgate({
-      name: `host${i}`, ip: `127.0.0.${i}`,
-      options: { ...topics.headgate, host_id: `host${i}`, workers: 2, backplane: 'redis', backplane_url: redis.url, auth: 'trust', ...options },
+      name: `host${i}`, ip: `127.0.0.${i}`, expectErrors,
+      options: { ...topics.headgate, host_id: `host${i}`, workers: 2, backplane: carrier, backplane_url: redis.url, auth: 'trust', ...options },
     }));
   }
   s.open = async (hg, more, path = '') => {
@@ -120,20 +122,101 @@ test('who comes and goes is told to the others of the tenant, on all workers and
   await waitFor(() => watchers.slice(0, 2).every((w) => leaving.every((x) => seen(w).includes(x))), { what: 'user_left of the clients of a host that drained' });
 });
 
-test('counts are those of the cluster', { timeout: 120000 }, async (t) => {
-  const s = await scene(t);
-  await s.spread();
-  const alive = () => s.clients.filter((c) => !c.closed).length;
-  const count = async (c) => {
-    const from = c.messages.length;
-    c.send({ type: 'get_status' });
-    return (await c.message({ type: 'status' }, { from })).data.connectedClients;
-  };
-  const [first, last] = [s.clients[0], s.clients.at(-1)];
-  await waitFor(async () => await count(first) === alive() && await count(last) === alive(), { what: () => `${alive()} clients on both hosts` });
-  const late = await s.open(s.hosts[0]);
-  assert.equal((await late.message({ type: 'welcome' })).data.connectedClients, alive());
-  await waitFor(async () => await count(last) === alive(), { what: 'one more at the other host' });
+/** connectedClients and sessions, which are the same, as c is told. */
+async function count(c) {
+  const from = c.messages.length;
+  c.send({ type: 'get_status' });
+  const { connectedClients, sessions } = (await c.message({ type: 'status' }, { from })).data;
+  assert.equal(sessions, connectedClients);
+  return connectedClients;
+}
+
+const other = { headers: { 'x-tenant': 'other' } };
+
+for (const carrier of ['redis', 'nats']) {
+  test(`counts are those of the cluster, each tenant's by itself, over ${carrier}`, { timeout: 120000 }, async (t) => {
+    const s = await scene(t, {}, 2, { carrier, expectErrors: [/worker|killed|nats|backplane/i] });
+    await s.spread();
+    const strangers = [];
+    for (const hg of [s.hosts[0], s.hosts[1], s.hosts[1]]) strangers.push(await s.open(hg, other));
+    const alive = () => s.clients.filter((c) => !c.closed && !strangers.includes(c)).length;
+    const [first, last] = [s.clients[0], s.clients.at(-4)];
+    await waitFor(async () => await count(first) === alive() && await count(last) === alive(), { what: () => `${alive()} clients on both hosts` });
+    await waitFor(async () => await count(strangers[0]) === 3 && await count(strangers[2]) === 3, { what: 'three of the other tenant' });
+    const late = await s.open(s.hosts[0]);
+    assert.equal((await late.message({ type: 'welcome' })).data.connectedClients, alive());
+    assert.equal(await count(first), alive(), 'all workers of a host know at once');
+    await waitFor(async () => await count(last) === alive(), { what: 'one more at the other host' });
+    const channels = await s.open(s.hosts[0], undefined, 'ws'); // it counts, whatever it speaks
+    await channels.message({ status: 'connected' });
+    assert.equal(await count(first), alive());
+    channels.terminate();
+    await waitFor(async () => await count(last) === alive(), { what: 'one less at the other host' });
+
+    const [{ pid }] = s.hosts[1].workers();
+    process.kill(pid, 'SIGKILL');
+    await waitFor(async () => s.hosts[1].workers().every((w) => w.pid !== pid) && await count(first) === alive(), { ms: 30000, what: 'a dead worker\'s clients out of the counts' });
+    strangers[1].terminate();
+    strangers[2].terminate();
+    s.hosts[1].signal('SIGKILL');
+    const remaining = () => s.clients.filter((c) => !c.closed && c.ws.url.includes('127.0.0.1')).length;
+    await waitFor(async () => await count(strangers[0]) === 1 && await count(first) === remaining() - 1, { ms: 40000, what: 'a dead host\'s clients out of the counts' });
+  });
+}
+
+test('broadcasts and user_joined cross hosts over NATS, on a channel of headgate\'s own', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { profile: 'v3' }, 2, { carrier: 'nats' });
+  const tap = await s.redis.client();
+  t.after(() => tap.end());
+  await tap.subscribe('tina4:ws');
+  const members = await s.spread();
+  const stranger = await s.open(s.hosts[1], other);
+  const bob = await s.open(s.hosts[1], { headers: { 'x-user-id': 'bob' } });
+  const id = await idOf(bob);
+  bob.send({ type: 'broadcast', data: [1, 'ü'] });
+  await waitFor(() => members.every((c) => typed(c, 'broadcast_message').length > 0 && typed(c, 'user_joined').some((m) => m.data.connectionId === id)), { what: 'the broadcast of bob who joined' });
+  bob.terminate();
+  await waitFor(() => members.every((c) => typed(c, 'user_left').some((m) => m.data.connectionId === id)), { what: 'user_left' });
+  await Promise.all([...members, stranger].map((c) => c.ping()));
+  for (const c of members) {
+    assert.deepEqual(typed(c, 'broadcast_message').map((m) => m.data), [{ from: 'bob', message: [1, 'ü'] }]);
+    for (const type of ['user_joined', 'user_left']) assert.equal(typed(c, type).filter((m) => m.data.connectionId === id).length, 1, type);
+  }
+  assert.deepEqual([...typed(stranger, 'broadcast_message'), ...typed(stranger, 'user_joined'), ...typed(stranger, 'user_left')], []);
+  assert.deepEqual(tap.messages, []);
+});
+
+test('typed_scope = all: one room for all tenants, as in the sources', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { profile: 'v2', typed_scope: 'all' });
+  const watcher = await s.open(s.hosts[0]);
+  const stranger = await s.open(s.hosts[1], { headers: { 'x-tenant': 'other', 'x-user-id': 'eve' } });
+  const id = await idOf(stranger);
+  await watcher.message((m) => m.type === 'user_joined' && m.data.connectionId === id);
+  await waitFor(async () => await count(watcher) === 2 && await count(stranger) === 2, { what: 'both in the counts of both' });
+  stranger.send({ type: 'broadcast', data: 'to all' });
+  assert.deepEqual((await watcher.message({ type: 'broadcast_message' })).data, { from: 'eve', message: 'to all' });
+  await stranger.message({ type: 'broadcast_message' });
+  stranger.terminate();
+  await watcher.message((m) => m.type === 'user_left' && m.data.connectionId === id);
+  await waitFor(async () => await count(watcher) === 1, { what: 'one left' });
+  await watcher.ping();
+  assert.equal(typed(watcher, 'broadcast_message').length, 1);
+});
+
+test('a worker that drains says user_left for its clients; the others of the host stay', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { profile: 'v3' }, 1);
+  const [hg] = s.hosts;
+  const lists = await clientsOnEachWorker(hg, 1, ownerOfConnection);
+  s.clients.push(...[...lists.values()].flat());
+  const { pid } = hg.workers().find((w) => w.slot === 0);
+  const leaving = await Promise.all(lists.get(pid).map(idOf));
+  const stay = [...lists].filter(([p]) => p !== pid).flatMap(([, list]) => list);
+  const ctl = await headgate(['ctl', 'drain', '0', '--config', hg.conf]);
+  assert.equal(ctl.code, 0, ctl.stderr);
+  const seen = (c) => typed(c, 'user_left').map((m) => m.data.connectionId);
+  await waitFor(() => stay.every((c) => leaving.every((x) => seen(c).includes(x))), { what: 'user_left of the clients of the worker' });
+  for (const c of stay) assert.deepEqual(seen(c).sort(), [...leaving].sort());
+  await waitFor(async () => await count(stay[0]) === stay.length, { what: 'the counts without them' });
 });
 
 test('above typed_rate a broadcast is answered with flood and not sent; the connection lives', { timeout: 120000 }, async (t) => {
