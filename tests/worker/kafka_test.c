@@ -164,6 +164,8 @@ static struct world *setup(uint32_t nslots, int partitions)
     w->conf.kafka_properties = (char *)(uintptr_t) "";
     w->conf.sql_rpc_reply_topic = (char *)(uintptr_t) "";
     w->conf.sql_rpc_request_topic = (char *)(uintptr_t) "sql.rpc.requests";
+    w->conf.query_control_topic = (char *)(uintptr_t) "server.query.control";
+    w->conf.page_seed_topic = (char *)(uintptr_t) "server.page.seed";
     w->conf.kafka_fetch_min_bytes = 1;
     w->conf.kafka_fetch_wait = 10 * HG_MS;
     w->conf.kafka_prefetch = 16 << 20;
