@@ -308,3 +308,34 @@ test('B-16: a slow client that goes is slow no more: the pause of slow_socket_pa
   await fast.until(() => fast.sub('h').diffs.length === n, { ms: 60000, what: 'all diffs at the one that reads' });
   assert.deepEqual(faultsOf(s.db, 't', fast.sub('h'), { whole: true }), []);
 });
+
+test('queryFbB64 is read as leniently as Node does: URL alphabet, no padding, other bytes skipped', { timeout: 60000 }, async (t) => {
+  const s = await stage(t, { options: { workers: 1 } });
+  const control = await tail(t, s.kafka, s.topics.control);
+  const c = s.keep(await Client.open(s.hg.url));
+  // A limit that makes bytes which differ in the two alphabets.
+  const bytes = queryInFlatBuffers(0xfbeffe);
+  const text = bytes.toString('base64');
+  assert.match(text, /[+/]/);
+  for (const [i, form] of [text, bytes.toString('base64url'), text.replace(/=+$/, ''), text.replace(/.{20}/g, '$& \n*'), `${text}==ignored`].entries()) {
+    await c.subscribe('t', `h${i}`, { queryFbB64: form, queryJson: undefined });
+    assert.equal(s.db.calls.at(-1).limit, 0xfbeffe, form);
+    const told = await waitFor(() => control.of(`demo_t|h${i}`)[0], { what: 'the query on the control topic' });
+    assert.deepEqual(told.value, bytes, form);
+  }
+});
+
+test('no consumer group is joined and nothing is committed, whatever KAFKA_GROUP says', { timeout: 60000 }, async (t) => {
+  const group = `group-${process.pid}-${Date.now()}`;
+  const s = await stage(t, { options: { workers: 2 }, env: { KAFKA_GROUP: group } });
+  const c = s.keep(await Client.open(s.hg.url));
+  await c.subscribe('t', 'h');
+  await consumed(s, Array.from({ length: 20 }, (_, n) => ['t', 'h', 'x', { n }]));
+  await c.until(() => c.binary === 20);
+  const admin = s.db.kafka.admin();
+  t.after(() => admin.disconnect());
+  await admin.connect();
+  assert.deepEqual((await admin.listGroups()).groups.map((g) => g.groupId).filter((id) => id === group || /ws-gateway/.test(id)), []);
+  const offsets = await admin.fetchOffsets({ groupId: group, topics: [s.topics.diffs] });
+  assert.deepEqual(offsets.flatMap((o) => o.partitions.map((p) => p.offset)).filter((o) => o !== '-1'), []);
+});

@@ -5,10 +5,13 @@
 // Not tested here: frames (hostile_frames), requests that are no HTTP (hostile_handshake), tokens of POST /publish (channels).
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { bystander } from '../support/bystander.mjs';
 import { Client } from '../support/client.mjs';
 import { headgate, startHeadgate } from '../support/headgate.mjs';
 import { TEXT, exchange, frame, rawWebSocket } from '../support/http.mjs';
+import { root } from '../support/proc.mjs';
 
 const TOKEN = 'a token of the tests';
 const { ops, typed } = JSON.parse((await headgate(['--print=ops-json'])).stdout);
@@ -293,3 +296,30 @@ for (const [port, paths] of [['clients\' port', clientPort], ['admin port', admi
     await s.unharmed(`the ${port}`);
   });
 }
+
+// The arguments of the SQL calls: method and name, from the list of items that docs/compatibility.md is checked against.
+const items = readFileSync(path.join(root, 'tests/check/compatibility.items'), 'utf8');
+const rpcArguments = [...items.matchAll(/^rpc\.([A-Z_]+)\.(\w+) /gm)].map(([, method, field]) => ({ method, field })).filter(({ field }) => field !== 'data');
+
+test('rpc: each argument of each method of each type, empty, huge, deep, with half a character: one result each, naming what is wrong', { timeout: 60000 }, async (t) => {
+  assert.ok(rpcArguments.length >= 25, 'the list has the arguments');
+  const s = await scene(t, { max_calls: 65535, max_calls_tenant: 1000000 });
+  const base = { GET_SINGLE: { primaryId: 1 }, UPDATE_SINGLE: { primaryId: 1, updates: {} }, DELETE_ROW: { primaryId: 1 }, CREATE_TABLE: { definition: { name: 't', columns: [] } } };
+  const all = [];
+  for (const { method, field } of [...rpcArguments, ...rpcArguments.map(({ method }) => ({ method, field: 'tableName' }))]) {
+    const payload = { ...base[method] };
+    delete payload[field];
+    const message = (json) => `{"op":"rpc","method":"${method}","table":"t","correlationId":"c","payload":${json}}`;
+    for (const v of [...small, ...huge]) all.push([method, field, message(JSON.stringify({ ...payload, [field]: v }))]);
+    all.push([method, field, message(withRaw(payload, field, SURROGATE))], [method, field, message(withRaw(payload, field, '1'.repeat(400)))],
+      [method, field, message(withRaw(payload, field, '['.repeat(28) + ']'.repeat(28)))]);
+  }
+  for (const { method } of rpcArguments) for (const v of [...small, ...huge]) all.push([method, 'payload', `{"op":"rpc","method":"${method}","table":"t","correlationId":"c","payload":${JSON.stringify(v)}}`]);
+  const answers = await converse(s, all.map(([, , m]) => m));
+  for (const [i, [method, field, message]] of all.entries()) {
+    assert.deepEqual(answers[i].map((m) => [m.op, m.method, m.correlationId, m.ok]), [['rpcResult', method, 'c', false]], `${field}: ${short(message)}`);
+    const { error } = answers[i][0];
+    assert.ok(error === 'SQL RPC client is not available' || /^(payload|definition|bad_query|table)\b.*: ?/.test(error), `${field}: ${short(message)}: ${error}`);
+  }
+  await s.unharmed('rpc arguments');
+});
