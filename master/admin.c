@@ -64,6 +64,13 @@ static void post_command(const struct hg_admin *ad, const struct hg_http_req *re
     a->status = ad->command(ad->ctx, verb, arg, &a->body);
 }
 
+static void post_publish(const struct hg_admin *ad, const struct hg_http_req *req,
+                         struct hg_httpd_answer *a)
+{
+    (void)req;
+    a->status = ad->publish(ad->ctx, a->request, &a->later, &a->body);
+}
+
 typedef void (*route_fn)(const struct hg_admin *, const struct hg_http_req *,
                          struct hg_httpd_answer *);
 static const struct route {
@@ -75,6 +82,7 @@ static const struct route {
     {"/metrics", false, get_metrics}, {"/status", false, get_status},
     {"/reload", true, post_command},  {"/stop", true, post_command},
     {"/drain", true, post_command},   {"/log-level", true, post_command},
+    {"/publish", true, post_publish},
 };
 
 static const struct route *find(struct hg_slice path, bool control)

@@ -4,6 +4,7 @@
  *
  *   admin port      GET, HEAD  /metrics /livez /readyz /status
  *   control socket  the same, and POST /reload /stop /drain?worker=N /log-level?level=L
+ *                   /publish with a body
  *
  * /livez is 200 as long as the master turns its loop and never depends on Kafka or Redis: a restart
  * on their account would only add a storm. /readyz lists what is missing (JSON with "Accept:
@@ -21,6 +22,9 @@ struct hg_admin {
     /* Carries out "reload", "stop", "drain" or "log-level"; arg may be absent. Returns an HTTP
      * status, says why in reply. */
     int (*command)(void *ctx, struct hg_slice verb, struct hg_slice arg, struct hg_buf *reply);
+    /* Publishes a body of proto/publish.h: an HTTP status with a reason in reply, or 0: the answer
+     * comes by hg_httpd_answer_later with *later. */
+    int (*publish)(void *ctx, struct hg_slice body, uint64_t *later, struct hg_buf *reply);
     void *ctx;
 };
 

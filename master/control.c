@@ -73,6 +73,18 @@ static int do_log_level(struct hg_master *m, struct hg_slice arg, struct hg_buf 
     return 400;
 }
 
+int hg_control_publish(void *master, struct hg_slice body, uint64_t *later, struct hg_buf *reply)
+{
+    struct hg_master *m = master;
+    struct hg_ipc_publish p = {.id = ++m->publishes};
+    if (!hg_workers_send_one(m, HG_IPC_PUBLISH, &p, sizeof p, body)) {
+        hg_buf_adds(reply, "no worker serves now; nothing was sent\n");
+        return 503;
+    }
+    *later = p.id;
+    return 0;
+}
+
 int hg_control_command(void *master, struct hg_slice verb, struct hg_slice arg,
                        struct hg_buf *reply)
 {

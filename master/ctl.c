@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/sys/sock.h"
 #include "master/control.h"
+#include "master/ctl_publish.h"
 
 enum { ANSWER_MAX = 4 << 20, ANSWER_MS = 10000 };
 
@@ -65,8 +66,8 @@ static int receive_all(int fd, struct hg_buf *in)
     }
 }
 
-/* Prints the body; 0 when the status is 200. */
-static int show(const struct hg_buf *in)
+/* Prints the body, a publish's in words; 0 when the status is 200. */
+static int show(const struct hg_buf *in, bool publish)
 {
     static const char proto[] = "HTTP/1.1 ";
     const char *body = in->n ? memmem(in->p, in->n, "\r\n\r\n", 4) : NULL;
@@ -76,18 +77,25 @@ static int show(const struct hg_buf *in)
     }
     bool good = memcmp(in->p + sizeof proto - 1, "200", 3) == 0;
     body += 4;
-    fwrite(body, 1, (size_t)(in->p + in->n - body), good ? stdout : stderr);
+    struct hg_slice text = hg_slice_of(body, (size_t)(in->p + in->n - body));
+    struct hg_buf words = {0};
+    if (publish && good && hg_ctl_publish_show(text, &words))
+        text = hg_buf_slice(&words);
+    fwrite(text.p, 1, text.n, good ? stdout : stderr);
+    if (text.n && text.p[text.n - 1] != '\n')
+        fputc('\n', good ? stdout : stderr);
+    hg_buf_fini(&words);
     return good ? 0 : 1;
 }
 
-static int talk(int fd, const struct hg_buf *request)
+static int talk(int fd, const struct hg_buf *request, bool publish)
 {
     struct hg_buf in = {0};
     int code = 1;
     if (send_all(fd, request->p, request->n) < 0 || receive_all(fd, &in) < 0)
         fprintf(stderr, "headgate ctl: no answer from the master\n");
     else
-        code = show(&in);
+        code = show(&in, publish);
     hg_buf_fini(&in);
     return code;
 }
@@ -115,7 +123,7 @@ int hg_ctl_main(const struct hg_conf *conf, char *const *words, bool json)
     if (!v || (arg && (!v->arg || words[2] || !is_plain(arg)))) {
         fprintf(stderr,
                 "usage: headgate ctl status [--json] | reload | stop [now] | drain WORKER | "
-                "log-level error|warn|info|debug\n");
+                "log-level error|warn|info|debug | publish ...\n");
         return 2;
     }
     int fd = connect_to_master(conf);
@@ -128,7 +136,34 @@ int hg_ctl_main(const struct hg_conf *conf, char *const *words, bool json)
     else if (strcmp(v->name, "status") == 0 && !json)
         hg_buf_adds(&request, "?table");
     hg_buf_adds(&request, " HTTP/1.1\r\nHost: control\r\nConnection: close\r\n\r\n");
-    int code = talk(fd, &request);
+    int code = talk(fd, &request, false);
+    hg_buf_fini(&request);
+    close(fd);
+    return code;
+}
+
+int hg_ctl_publish(const struct hg_conf *conf, struct hg_slice body, bool json)
+{
+    struct hg_buf request = {0};
+    int fd, code;
+
+    if (body.n > HG_CONTROL_BODY) {
+        fprintf(
+            stderr,
+            "headgate ctl publish: too large for the control socket (%zu bytes of JSON, at most "
+            "%d); use POST /publish\n",
+            body.n, HG_CONTROL_BODY);
+        return 1;
+    }
+    fd = connect_to_master(conf);
+    if (fd < 0)
+        return 1;
+    hg_buf_addf(&request,
+                "POST /publish HTTP/1.1\r\nHost: control\r\nConnection: close\r\n"
+                "Content-Length: %zu\r\n\r\n",
+                body.n);
+    hg_buf_add_slice(&request, body);
+    code = talk(fd, &request, !json);
     hg_buf_fini(&request);
     close(fd);
     return code;

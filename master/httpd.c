@@ -1,6 +1,8 @@
 /*
  *              on_request: whole or bad               flush: all taken, keep-alive
  *   READING ------------------------------> WRITING ------------------------------> READING
+ *      | the answer comes later                ^
+ *      +----------> WAITING ------------------+ hg_httpd_answer_later, deadline
  *      | EOF, deadline                         | all taken, last answer
  *      v                                       v
  *    drop <---- EOF, deadline ------------- LINGERING   (what the peer still sends is read away, so
@@ -46,17 +48,45 @@ static void answer_bad(struct hg_httpd_conn *c, int err, const char *why)
     hg_buf_fini(&a.body);
 }
 
-static void on_request(struct hg_httpd_conn *c, const struct hg_http_req *req)
+static void on_request(struct hg_httpd_conn *c, const struct hg_http_req *req, struct hg_slice body)
 {
-    if (req->chunked || req->content_length > 0) {
-        answer_bad(c, -HG_E_HTTP_BODY_TOO_BIG, NULL);
-        return;
-    }
     struct hg_httpd_answer a = {
-        .status = 404, .content_type = "text/plain; charset=utf-8", .extra = ""};
+        .status = 404, .content_type = "text/plain; charset=utf-8", .extra = "", .request = body};
     c->d->fn(c->d->ctx, req, &a);
-    answer(c, &a, req->keep_alive, hg_slice_is(req->method, "HEAD"));
+    if (a.later) {
+        c->later = a.later;
+        set_state(c, HG_HTTPD_WAITING, HG_HTTPD_WAIT);
+    } else {
+        answer(c, &a, req->keep_alive, hg_slice_is(req->method, "HEAD"));
+    }
     hg_buf_fini(&a.body);
+}
+
+void hg_httpd_answer_later(struct hg_httpd *d, uint64_t later, int status, const char *type,
+                           struct hg_slice body)
+{
+    struct hg_httpd_answer a = {.status = status, .content_type = type, .extra = ""};
+
+    for (int i = 0; i < HG_HTTPD_CONNS; i++) {
+        struct hg_httpd_conn *c = &d->conns[i];
+        if (c->fd < 0 || c->state != HG_HTTPD_WAITING || c->later != later)
+            continue;
+        hg_buf_add_slice(&a.body, body);
+        answer(c, &a, false, false);
+        hg_buf_fini(&a.body);
+        return; /* written when poll says that it can be */
+    }
+}
+
+/* Is the body all there? One that may not be is answered. */
+static bool has_body(struct hg_httpd_conn *c, const struct hg_http_req *req, size_t head)
+{
+    size_t n = req->content_length > 0 ? (size_t)req->content_length : 0;
+    if (req->chunked || n > c->d->body_max) {
+        answer_bad(c, -HG_E_HTTP_BODY_TOO_BIG, NULL);
+        return false;
+    }
+    return c->in.n - head >= n;
 }
 
 static void parse(struct hg_httpd_conn *c)
@@ -69,8 +99,12 @@ static void parse(struct hg_httpd_conn *c)
     if (used < 0) {
         answer_bad(c, (int)used, why);
     } else if (used > 0) {
-        on_request(c, &req);
-        hg_buf_drop(&c->in, (size_t)used);
+        size_t head = (size_t)used;
+        if (!has_body(c, &req, head))
+            return;
+        size_t n = req.content_length > 0 ? (size_t)req.content_length : 0;
+        on_request(c, &req, hg_slice_of(c->in.p + head, n));
+        hg_buf_drop(&c->in, head + n);
     } else if (c->in.n >= HG_HTTPD_HEAD) {
         answer_bad(c, -HG_E_HTTP_HEAD_TOO_BIG, NULL);
     }
@@ -113,7 +147,9 @@ static void serve(struct hg_httpd_conn *c)
 static void on_readable(struct hg_httpd_conn *c)
 {
     char chunk[HG_HTTPD_HEAD];
-    size_t room = c->state == HG_HTTPD_READING ? HG_HTTPD_HEAD - c->in.n : sizeof chunk;
+    size_t most = HG_HTTPD_HEAD + c->d->body_max;
+    size_t room =
+        c->state == HG_HTTPD_READING ? HG_MIN(most - c->in.n, sizeof chunk) : sizeof chunk;
     ssize_t n = recv(c->fd, chunk, room, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -200,7 +236,11 @@ void hg_httpd_prepare(struct hg_httpd *d, struct hg_polls *ps, struct hg_mono no
     for (int i = 0; i < HG_HTTPD_CONNS; i++) {
         struct hg_httpd_conn *c = &d->conns[i];
         if (c->fd >= 0)
-            hg_polls_add(ps, c->fd, c->state == HG_HTTPD_WRITING ? POLLOUT : POLLIN, on_conn, c);
+            hg_polls_add(ps, c->fd,
+                         c->state == HG_HTTPD_WRITING   ? POLLOUT
+                         : c->state == HG_HTTPD_WAITING ? 0 /* its end shows all the same */
+                                                        : POLLIN,
+                         on_conn, c);
     }
 }
 
@@ -211,7 +251,12 @@ void hg_httpd_expire(struct hg_httpd *d, struct hg_mono now)
         struct hg_httpd_conn *c = &d->conns[i];
         if (c->fd < 0 || !hg_mono_reached(now, c->deadline))
             continue;
-        if (c->state == HG_HTTPD_READING && c->in.n > 0) {
+        if (c->state == HG_HTTPD_WAITING) {
+            hg_httpd_answer_later(
+                d, c->later, 504, "text/plain; charset=utf-8",
+                HG_SLICE_LIT("no answer from the worker; it may have been done\n"));
+            flush(c);
+        } else if (c->state == HG_HTTPD_READING && c->in.n > 0) {
             answer_bad(c, -HG_E_HTTP_TIMEOUT, NULL);
             serve(c);
         } else {

@@ -12,6 +12,7 @@
 #include "common/sys/conf.h"
 #include "common/sys/metric.h"
 #include "master/control.h"
+#include "master/ctl_publish.h"
 #include "master/dev.h"
 #include "master/master.h"
 #include "proto/op.h"
@@ -50,6 +51,8 @@ static const char usage[] =
     "gateway\n"
     "  headgate ctl reload              read the configuration again (as SIGHUP does)\n"
     "  headgate ctl log-level LEVEL     error, warn, info or debug\n"
+    "  headgate ctl publish ...         send a message to a room, channel, path, connection or "
+    "everyone\n"
     "  headgate ctl drain WORKER        replace one worker gracefully\n"
     "  headgate ctl stop [now]          drain all and end (as SIGTERM does); now: at once "
     "(SIGINT)\n"
@@ -198,8 +201,29 @@ static int run_master(const struct command *cmd)
     return hg_master_run(&in);
 }
 
+static int run_ctl_publish(struct command *cmd)
+{
+    struct hg_buf body = {0};
+    int left = hg_ctl_publish_body(cmd->argc - 1, cmd->argv + 1, &body),
+        code = left < 0 ? -left : 2;
+    struct hg_conf *conf = NULL;
+
+    if (left >= 0) {
+        cmd->argc = left;
+        cmd->argv++;
+        conf = load(cmd, true);
+    }
+    if (conf)
+        code = hg_ctl_publish(conf, hg_buf_slice(&body), cmd->json);
+    hg_conf_free(conf);
+    hg_buf_fini(&body);
+    return code;
+}
+
 static int run_ctl(struct command *cmd)
 {
+    if (cmd->argc > 0 && strcmp(cmd->argv[0], "publish") == 0)
+        return run_ctl_publish(cmd);
     char *words[4] = {NULL};
     int n = 0;
     while (n < 3 && n < cmd->argc && strncmp(cmd->argv[n], "--", 2) != 0) {

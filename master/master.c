@@ -337,7 +337,8 @@ static struct hg_master *new_master(const struct hg_master_in *in)
     m->now = m->started = hg_mono_read();
     m->sig_fd = -1;
     m->notify.fd = -1;
-    m->answers = (struct hg_admin){hg_master_status, print_metrics, hg_control_command, m};
+    m->answers = (struct hg_admin){hg_master_status, print_metrics, hg_control_command,
+                                   hg_control_publish, m};
     hg_httpd_init(&m->admin, -1, hg_admin_answer, &m->answers);
     hg_httpd_init(&m->control, -1, hg_control_answer, &m->answers);
     hg_workers_init(m);

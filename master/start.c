@@ -250,6 +250,7 @@ static int bind_control(struct hg_master *m)
     }
     strlcpy(m->control_path, path, sizeof m->control_path);
     hg_httpd_init(&m->control, fd, hg_control_answer, &m->answers);
+    m->control.body_max = HG_CONTROL_BODY;
     m->control.check_peer = true;
     m->control.only_uid = geteuid();
     return 0;

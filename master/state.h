@@ -72,7 +72,9 @@ struct hg_master {
     char clients[HG_ADDR_TEXT], admin_text[HG_ADDR_TEXT];
     char host_id[HG_NAME_MAX];
     char control_path[108];
-    uid_t control_uid; /* who may talk to the control socket beside root */
+    uint64_t publishes;   /* numbers of those that wait for their answer */
+    uint32_t next_worker; /* for hg_workers_send_one */
+    uid_t control_uid;    /* who may talk to the control socket beside root */
 
     /* for status */
     struct hg_slot st_slots[HG_MAX_SLOTS];
@@ -95,6 +97,9 @@ void hg_worker_event(struct hg_master *m, uint32_t slot, enum hg_slot_event ev,
                      struct hg_mono deadline);
 void hg_workers_send(struct hg_master *m, enum hg_ipc_type type, const void *payload, size_t n,
                      struct hg_slice tail);
+/* To one that serves, another one each time. False: there is none that takes it. */
+bool hg_workers_send_one(struct hg_master *m, enum hg_ipc_type type, const void *payload, size_t n,
+                         struct hg_slice tail);
 bool hg_workers_all_stopped(const struct hg_master *m);
 bool hg_workers_any(const struct hg_master *m);
 bool hg_workers_all_served(const struct hg_master *m);
@@ -115,6 +120,7 @@ void hg_seats_metrics(struct hg_master *m, struct hg_buf *out);
 /* ---- control.c ---- */
 int hg_control_command(void *master, struct hg_slice verb, struct hg_slice arg,
                        struct hg_buf *reply);
+int hg_control_publish(void *master, struct hg_slice body, uint64_t *later, struct hg_buf *reply);
 
 /* ---- start.c ---- */
 int hg_master_set_up(struct hg_master *m)

@@ -244,6 +244,18 @@ void hg_workers_send(struct hg_master *m, enum hg_ipc_type type, const void *pay
         send_to(m, i, type, payload, n, tail);
 }
 
+bool hg_workers_send_one(struct hg_master *m, enum hg_ipc_type type, const void *payload, size_t n,
+                         struct hg_slice tail)
+{
+    for (uint32_t i = 0; i < m->host->nslots; i++) {
+        struct hg_worker_slot *w = &m->workers[m->next_worker++ % m->host->nslots];
+        if (takes_connections(m, w) && w->ipc_fd >= 0 &&
+            hg_ipc_send(w->ipc_fd, type, payload, n, tail) == 0)
+            return true;
+    }
+    return false;
+}
+
 void hg_workers_tick(struct hg_master *m)
 {
     for (uint32_t i = 0; i < m->host->nslots; i++) {
@@ -328,6 +340,9 @@ static void on_ipc(void *arg, int fd, short revents)
     while ((rc = hg_ipc_recv(fd, HG_IPC_TO_MASTER, &msg)) > 0)
         if (msg.type == HG_IPC_READY)
             on_ready(m, slot);
+        else if (msg.type == HG_IPC_PUBLISHED)
+            hg_httpd_answer_later(&m->control, msg.publish.id, (int)msg.publish.status,
+                                  "application/json", msg.tail);
     if (rc == -HG_E_PEER_GONE || rc == -HG_E_SYS)
         close_fd(&m->workers[slot].ipc_fd); /* its reaping comes; without this poll would spin */
 }

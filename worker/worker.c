@@ -254,6 +254,32 @@ static void conf_live(struct hg_worker *w, struct hg_slice text)
     hg_log_set_level((enum hg_log_level)w->conf->log_level);
 }
 
+/* Should the master not take it, it answers its asker itself. */
+static void tell_published(struct hg_worker *w, uint64_t id, int status, struct hg_slice json)
+{
+    struct hg_ipc_publish p = {.id = id, .status = (uint32_t)status};
+
+    if (hg_ipc_send(w->boot->ipc_fd, HG_IPC_PUBLISHED, &p, sizeof p, json) < 0)
+        hg_log(HG_LOG_WARN, NULL, "publish.untold", "json=\"%.*s\"", HG_SLICE_ARG(json));
+}
+
+static void on_published(struct hg_worker *w, const struct hg_publish_asker *asker,
+                         struct hg_slice json)
+{
+    tell_published(w, asker->a, 200, json);
+}
+
+static void publish_for_master(struct hg_worker *w, const struct hg_ipc_msg *m)
+{
+    struct hg_publish_asker asker = {on_published, m->publish.id, 0};
+    struct hg_buf json = {0};
+    int status = hg_publish_body(w, m->tail, &asker, &json);
+
+    if (status)
+        tell_published(w, m->publish.id, status, hg_buf_slice(&json));
+    hg_buf_fini(&json);
+}
+
 static void on_master(struct hg_worker *w, const struct hg_ipc_msg *m)
 {
     switch ((enum hg_ipc_type)m->type) {
@@ -272,6 +298,9 @@ static void on_master(struct hg_worker *w, const struct hg_ipc_msg *m)
         break;
     case HG_IPC_LOG_LEVEL:
         hg_log_set_level((enum hg_log_level)m->level.level);
+        break;
+    case HG_IPC_PUBLISH:
+        publish_for_master(w, m);
         break;
     default:
         break;

@@ -30,6 +30,11 @@ struct hg_ipc_drain {
 struct hg_ipc_level {
     uint32_t level; /* enum hg_log_level */
 };
+struct hg_ipc_publish {
+    uint64_t id;     /* of the asker, given back with the answer */
+    uint32_t status; /* HTTP's, of the answer */
+    uint32_t unused;
+};
 
 enum hg_ipc_side { HG_IPC_TO_MASTER, HG_IPC_TO_WORKER };
 
@@ -49,6 +54,7 @@ struct hg_ipc_msg {
         struct hg_ipc_empty empty;
         struct hg_ipc_drain drain;
         struct hg_ipc_level level;
+        struct hg_ipc_publish publish;
     };
     struct hg_slice tail; /* into buf */
     char buf[HG_IPC_MAX];

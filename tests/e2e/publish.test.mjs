@@ -1,11 +1,14 @@
-// Publishing for back ends: POST /publish says how many connections of all workers of its host were reached and whether the
-// other hosts were told, waits for siblings at most a moment, and serves requests sent ahead in their order. A Kafka topic of
+// Publishing for back ends: POST /publish and headgate ctl publish say how many connections of all workers of its host were reached and whether the
+// other hosts were told, wait for siblings at most a moment, and requests sent ahead are served in their order. A Kafka topic of
 // envelopes reaches the clients of every host exactly once, also when a worker dies; nothing of before the start is sent.
 // Not tested here: wrong bodies, tokens and methods (channels).
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { Client, clientsOnEachWorker } from '../support/client.mjs';
-import { startHeadgate } from '../support/headgate.mjs';
+import { headgate, startHeadgate } from '../support/headgate.mjs';
 import { tcp } from '../support/http.mjs';
 import { kafkaClient, makeTopics, ownTopics, sharedKafka } from '../support/kafka.mjs';
 import { ownerOfConnection } from '../support/proc.mjs';
@@ -149,6 +152,76 @@ test('requests sent ahead are answered in order; one that ends its side behind i
   await gone.write(request('gone'));
   gone.destroy();
   await waitFor(() => members.every((c) => texts(c).includes('gone')), { what: 'the message of the one that left' });
+});
+
+test('headgate ctl publish: every target and source of a message, the count of all workers, exit codes', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { hosts: 2, workers: 3, options: { publish_token: '' } });
+  const [hg] = s.hosts;
+  const here = (await s.spread(hg)).flat(), there = (await s.spread(s.hosts[1])).flat();
+  const stranger = await s.open(hg, 'chat', { headers: { 'x-tenant': 'other' } });
+  const everyone = [...here, ...there, stranger];
+  const bytes = new Map(everyone.map((c) => [c, []]));
+  for (const c of everyone) c.rawBinary = (data) => bytes.get(c).push(data.toString('hex'));
+  await Promise.all(everyone.map((c) => join(c)));
+  here[0].send({ type: 'subscribe', channel: 'git' });
+  await here[0].message({ status: 'subscribed' });
+  const ctl = (...words) => headgate(['ctl', 'publish', ...words, '--config', hg.conf]);
+  const reached = async (n, ...words) => {
+    const r = await ctl(...words);
+    assert.equal(r.code, 0, r.stderr);
+    assert.match(r.stdout, new RegExp(`^reached ${n} connections? of this host; `), words.join(' '));
+    return r.stdout;
+  };
+  for (let i = 0; i < 6; i++) await reached(here.length, '--room', 'r', `{"b":${i}}`); // whichever worker is asked
+  await reached(1, '--tenant=other', '--room=r', '{"b":"theirs"}');
+  await reached(1, '--path', '/chat', '--tenant', 'other', '{"b":"path"}');
+  await reached(here.length, '{"b":"all"}', '--all');
+  assert.match(await reached(0, '--id', await idOf(there[0]), '{"b":"you"}'), /handed to the backplane/);
+  await reached(1, '--channel', 'git', '{"n":1}');
+  await reached(0, '--room', 'empty', 'x');
+  const file = path.join(hg.dir, 'message');
+  writeFileSync(file, Buffer.from([0xff, 0, 1]));
+  await reached(here.length, '--room', 'r', '--file', file, '--binary');
+  await reached(here.length, '--room', 'r', '--b64', '/wAB');
+  const piped = spawn(hg.child.spawnfile, ['ctl', 'publish', '--json', '--room', 'r', '-', '--config', hg.conf], { env: {} });
+  let out = '';
+  piped.stdout.on('data', (d) => { out += d; });
+  piped.stdin.end('{"b":"piped ü"}');
+  assert.equal(await new Promise((r) => piped.on('close', r)), 0);
+  assert.deepEqual(JSON.parse(out), { delivered: here.length, relayed: true });
+
+  await waitFor(() => [...here, ...there].every((c) => texts(c).includes('piped ü') && bytes.get(c).length === 2) && texts(there[0]).includes('you') && texts(stranger).length === 2, { what: 'what was published' });
+  for (const c of here) assert.deepEqual(texts(c), [0, 1, 2, 3, 4, 5, 'all', 'piped ü']);
+  for (const c of [...here, ...there]) assert.deepEqual(bytes.get(c), ['ff0001', 'ff0001']);
+  assert.deepEqual(texts(stranger), ['theirs', 'path']);
+  assert.equal(here[0].messages.find((m) => m.type === 'event').data.n, 1);
+
+  const refused = async (code, why, ...words) => {
+    const r = await ctl(...words);
+    assert.equal(r.code, code, words.join(' '));
+    assert.match(r.stderr, why);
+    assert.equal(r.stdout, '');
+  };
+  await refused(2, /to whom\?[^]*usage/, 'text');
+  await refused(2, /more than one receiver/, '--all', '--room', 'r', 'text');
+  await refused(2, /no message/, '--all');
+  await refused(2, /more than one message/, '--all', 'a', 'b');
+  await refused(2, /lacks its value/, '--all', 'a', '--room');
+  await refused(2, /JSON, not bytes/, '--channel', 'c', '--b64', 'YQ==');
+  await refused(2, /unknown flag "--rom"/, '--all', 'a', '--rom=r');
+  await refused(1, /must be JSON/, '--channel', 'c', 'text');
+  await refused(1, /data: expected an object/, '--channel', 'c', '[1]');
+  await refused(1, /tenant: '\|' is not allowed/, '--all', '--tenant', 'a|b', 'x');
+  await refused(1, /b64: expected base64/, '--all', '--b64', '!');
+  await refused(1, /no such file/i, '--all', '--file', `${file}.none`);
+  await refused(1, /not UTF-8; --binary/, '--all', '--file', file);
+  writeFileSync(file, 'x'.repeat(70000));
+  await refused(1, /too large for the control socket.*POST \/publish/, '--all', '--file', file);
+  writeFileSync(file, JSON.stringify({ b: 'y'.repeat(50000) }));
+  await reached(here.length, '--room', 'r', '--file', file);
+  const gone = await headgate(['ctl', 'publish', '--all', 'x', `--control-socket=${file}.none`]);
+  assert.equal(gone.code, 1);
+  assert.match(gone.stderr, /no headgate answers/);
 });
 
 test('records of an envelope topic reach the clients of every host once, and are not relayed', { timeout: 120000 }, async (t) => {

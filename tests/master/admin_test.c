@@ -63,6 +63,20 @@ static int fake_command(void *ctx, struct hg_slice verb, struct hg_slice arg, st
     return 200;
 }
 
+static char published[64];
+
+static int fake_publish(void *ctx, struct hg_slice body, uint64_t *later, struct hg_buf *reply)
+{
+    (void)ctx;
+    snprintf(published, sizeof published, "%.*s", HG_SLICE_ARG(body));
+    if (hg_slice_is(body, "later")) {
+        *later = 77;
+        return 0;
+    }
+    hg_buf_adds(reply, "at once\n");
+    return 503;
+}
+
 /* Rounds of the loop until nothing is ready any more. */
 static void turn(void)
 {
@@ -147,7 +161,7 @@ static void begin(hg_httpd_fn fn)
     ready = false;
     big = 0;
     commanded[0] = '\0';
-    ad = (struct hg_admin){fake_status, fake_metrics, fake_command, NULL};
+    ad = (struct hg_admin){fake_status, fake_metrics, fake_command, fake_publish, NULL};
     hg_httpd_init(&d, fd, fn, &ad);
 }
 
@@ -162,6 +176,8 @@ static int set_up_control(void **state)
 {
     (void)state;
     begin(hg_control_answer);
+    d.body_max = 16;
+    published[0] = '\0';
     return 0;
 }
 
@@ -208,6 +224,60 @@ static void test_the_control_socket_commands(void **state)
     expect("GET /stop", "405");
     assert_string_equal(commanded, "reload()");
     expect("GET /status", "200");
+}
+
+static void test_a_body_answered_at_once_or_later(void **state)
+{
+    (void)state;
+    const char *text = ask("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody");
+    assert_non_null(strstr(text, "HTTP/1.1 503 "));
+    assert_non_null(strstr(text, "at once\n"));
+    assert_string_equal(published, "body");
+
+    int fd = dial(), other = dial();
+    for (const char *p = "POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nlater"; *p;
+         p++) {
+        assert_null(hear(fd));
+        say(fd, (char[]){*p, '\0'});
+        turn();
+    }
+    assert_string_equal(published, "later");
+    assert_null(hear(fd));
+    hg_httpd_answer_later(&d, 76, 200, "application/json", HG_SLICE_LIT("not mine"));
+    hg_httpd_answer_later(&d, 77, 200, "application/json", HG_SLICE_LIT("{}"));
+    hg_httpd_answer_later(&d, 77, 200, "application/json", HG_SLICE_LIT("once"));
+    turn();
+    text = hear(fd);
+    assert_int_equal(strncmp(text, "HTTP/1.1 200", 12), 0);
+    assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\n{}");
+    close(fd);
+
+    say(other, "POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nlater");
+    turn();
+    now = hg_mono_add(now, HG_HTTPD_WAIT);
+    turn();
+    text = hear(other);
+    assert_int_equal(strncmp(text ? text : "", "HTTP/1.1 504", 12), 0);
+    close(other);
+}
+
+static void test_who_waits_may_go(void **state)
+{
+    (void)state;
+    int fd = dial();
+    say(fd, "POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nlater");
+    turn();
+    assert_int_equal(open_conns(), 1);
+    close(fd);
+    turn();
+    hg_httpd_answer_later(&d, 77, 200, "application/json", HG_SLICE_LIT("{}"));
+    turn();
+    now = hg_mono_add(now, HG_HTTPD_LINGER);
+    turn();
+    assert_int_equal(open_conns(), 0);
+    assert_non_null(strstr(ask("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 17\r\n\r\n"),
+                           "HTTP/1.1 413 "));
+    expect("GET /publish", "405");
 }
 
 static void test_head_has_no_body(void **state)
@@ -387,6 +457,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         A(test_paths_and_methods),
         A(test_the_admin_port_changes_nothing),
+        cmocka_unit_test_setup_teardown(test_a_body_answered_at_once_or_later, set_up_control,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_who_waits_may_go, set_up_control, tear_down),
         cmocka_unit_test_setup_teardown(test_the_control_socket_commands, set_up_control,
                                         tear_down),
         A(test_head_has_no_body),
