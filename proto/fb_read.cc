@@ -35,12 +35,22 @@ template <typename V> size_t size_of(const V *v)
 
 /* ---- values ---- */
 
-/* Where values go, and how many list elements may still come: one vector can stand behind a
- * thousand filters. */
+/* Where values go, and how many list elements and bytes of text may still come: one vector or
+ * string can stand behind a thousand filters, and is written a thousand times. */
 struct room {
     hg_pool *pool;
     size_t items;
+    size_t text;
 };
+
+bool take_text(room *to, const flatbuffers::String *s, hg_slice *out)
+{
+    *out = text_or_empty(s);
+    if (out->n > to->text)
+        return false;
+    to->text -= out->n;
+    return true;
+}
 
 template <typename V> bool new_list(room *to, hg_value *out, hg_value_kind kind, const V *values)
 {
@@ -55,21 +65,24 @@ template <typename V> bool new_list(room *to, hg_value *out, hg_value_kind kind,
     return true;
 }
 
-void put_item(hg_value_item *item, const flatbuffers::String *s)
+bool put_item(room *to, hg_value_item *item, const flatbuffers::String *s)
 {
-    item->text = text_or_empty(s);
+    return take_text(to, s, &item->text);
 }
-void put_item(hg_value_item *item, int64_t v)
+bool put_item(room *, hg_value_item *item, int64_t v)
 {
     item->integer = v;
+    return true;
 }
-void put_item(hg_value_item *item, double v)
+bool put_item(room *, hg_value_item *item, double v)
 {
     item->number = v;
+    return true;
 }
-void put_item(hg_value_item *item, uint8_t v)
+bool put_item(room *, hg_value_item *item, uint8_t v)
 {
     item->flag = v != 0;
+    return true;
 }
 
 /* The verifier looks at a vector's length and place, not at the alignment of its elements: so they
@@ -92,7 +105,8 @@ template <typename V> bool read_list(room *to, hg_value *out, hg_value_kind kind
     if (!new_list(to, out, kind, values))
         return false;
     for (size_t i = 0; i < out->n; i++)
-        put_item(&out->list[i], element(values, i));
+        if (!put_item(to, &out->list[i], element(values, i)))
+            return false;
     return true;
 }
 
@@ -103,8 +117,8 @@ bool read_timestamp(const SqlSchema::TimestampValue *t, hg_value *out)
     return out->unit < HG_UNITS;
 }
 
-/* False: a kind or unit this schema does not know, or too many elements. A kind without its table
- * is null. */
+/* False: a kind or unit this schema does not know, or too many elements or bytes. A kind without
+ * its table is null. */
 bool read_value(FilterValue type, const void *table, room *to, hg_value *out)
 {
     out->kind = HG_VALUE_NULL;
@@ -115,8 +129,8 @@ bool read_value(FilterValue type, const void *table, room *to, hg_value *out)
     out->kind = static_cast<hg_value_kind>(type);
     switch (type) {
     case SqlSchema::FilterValue_StringValue:
-        out->one.text = text_or_empty(static_cast<const SqlSchema::StringValue *>(table)->value());
-        return true;
+        return take_text(to, static_cast<const SqlSchema::StringValue *>(table)->value(),
+                         &out->one.text);
     case SqlSchema::FilterValue_NumberValue:
         out->one.number = static_cast<const SqlSchema::NumberValue *>(table)->value();
         return true;
@@ -155,17 +169,28 @@ struct reader {
     room to;
 };
 
+int too_large(reader *r)
+{
+    return hg_query_fault(&r->path, r->why, "too large");
+}
+
+int bad_value(reader *r)
+{
+    return hg_query_fault(&r->path, r->why, "a value of unknown kind, or too large");
+}
+
 int read_wrapper(reader *r, const SqlSchema::BasicSqlDataFilterWrapper *w, hg_filter *out,
                  unsigned depth);
 
 int read_basic(reader *r, const SqlSchema::BasicSqlDataFilter *f, hg_filter *out)
 {
-    out->field = text_or_empty(f->field_name());
+    if (!take_text(&r->to, f->field_name(), &out->field))
+        return too_large(r);
     out->op = f->filter_type();
     if (out->op >= HG_QUERY_OPS)
         return hg_query_fault(&r->path, r->why, "unknown filter_type %u", out->op);
     if (!read_value(f->value_type(), f->value(), &r->to, &out->value))
-        return hg_query_fault(&r->path, r->why, "unknown kind of value");
+        return bad_value(r);
     const SqlSchema::SqlFilterModifier *m = f->modifier();
     out->has_modifier = m != nullptr;
     if (!m)
@@ -234,7 +259,11 @@ int read_order(reader *r,
         if (e->sort() > SqlSchema::OrderSort_MAX)
             return hg_query_fault(&r->path, r->why, "unknown sort %u",
                                   static_cast<unsigned>(e->sort()));
-        q->order[q->norder] = hg_order{text_or_empty(e->field()), e->sort(), e->is_pk()};
+        hg_order *o = &q->order[q->norder];
+        if (!take_text(&r->to, e->field(), &o->field))
+            return too_large(r);
+        o->sort = e->sort();
+        o->is_pk = e->is_pk();
     }
     hg_query_leave(&r->path, mark);
     return 0;
@@ -252,9 +281,10 @@ int read_cursor(reader *r,
         n ? static_cast<hg_cursor *>(hg_pool_get(&q->pool, n * sizeof(hg_cursor))) : nullptr;
     for (; q->ncursor < n; q->ncursor++) {
         auto e = v->Get(static_cast<flatbuffers::uoffset_t>(q->ncursor));
-        q->cursor[q->ncursor].field = text_or_empty(e->field());
+        if (!take_text(&r->to, e->field(), &q->cursor[q->ncursor].field))
+            return too_large(r);
         if (!read_value(e->value_type(), e->value(), &r->to, &q->cursor[q->ncursor].value))
-            return hg_query_fault(&r->path, r->why, "unknown kind of value");
+            return bad_value(r);
     }
     hg_query_leave(&r->path, mark);
     return 0;
@@ -337,7 +367,7 @@ int hg_query_read_fb(const void *bytes, size_t n, hg_query *q, char why[HG_QUERY
     reader r = {};
     r.q = q;
     r.why = why;
-    r.to = room{&q->pool, n};
+    r.to = room{&q->pool, n, HG_QUERY_MAX_JSON};
     r.path.text[0] = '$';
     r.path.n = 1;
     auto s = verified_root<SqlSchema::StreamingSqlDataFilter>(bytes, n);
@@ -365,7 +395,7 @@ bool hg_sqlrpc_cursor_at(const hg_sqlrpc_reply *r, uint32_t i, hg_cursor *c, hg_
         return false;
     *c = hg_cursor();
     c->field = text_or_empty(v->Get(i)->field());
-    room to = {pool, SIZE_MAX};
+    room to = {pool, SIZE_MAX, SIZE_MAX};
     if (!read_value(v->Get(i)->value_type(), v->Get(i)->value(), &to, &c->value))
         c->value.kind = HG_VALUE_NULL;
     return true;

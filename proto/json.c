@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "common/base/err.h"
 
@@ -95,19 +96,44 @@ static int hex4(const char *p, const char *end)
     return v;
 }
 
-/* cJSON refuses half a surrogate pair; it gets a copy of the text where \ufffd stands instead: as
- * long as what it replaces. */
-static void mend(struct scan *s, const char *escape)
+/* The copy of the text that cJSON gets instead, when there is something in it that it refuses. */
+static char *mended_at(struct scan *s, const char *place)
 {
-    if (!s->doc)
-        return;
     size_t n = (size_t)(s->end - s->start);
     if (!s->doc->mended) {
         s->doc->mended = hg_malloc(n);
         memcpy(s->doc->mended, s->start, n);
     }
+    return s->doc->mended + (place - s->start);
+}
+
+/* Half a surrogate pair becomes \ufffd: as long as what it replaces. */
+static void mend_surrogate(struct scan *s, const char *escape)
+{
     static const char replacement[6] = {'\\', 'u', 'f', 'f', 'f', 'd'};
-    memcpy(s->doc->mended + (escape - s->start), replacement, sizeof(replacement));
+    if (s->doc)
+        memcpy(mended_at(s, escape), replacement, sizeof(replacement));
+}
+
+enum { LONGEST_NUMBER = 63 }; /* of cJSON's buffer */
+
+/* A longer number becomes a short one of the same double, and blanks. */
+static void mend_number(struct scan *s, const char *number)
+{
+    size_t n = (size_t)(s->p - number);
+    char text[32], *copy;
+    if (!s->doc || n <= LONGEST_NUMBER)
+        return;
+    copy = hg_malloc(n + 1);
+    memcpy(copy, number, n);
+    copy[n] = '\0';
+    double d = strtod(copy, NULL);
+    free(copy);
+    int used = isfinite(d) ? snprintf(text, sizeof(text), "%.17g", d)
+                           : snprintf(text, sizeof(text), d < 0 ? "-1e999" : "1e999");
+    char *to = mended_at(s, number);
+    memset(to, ' ', n);
+    memcpy(to, text, (size_t)used);
 }
 
 /* p stands on \u. Adds the bytes the character takes in UTF-8 to *decoded; false: malformed, or NUL
@@ -128,7 +154,7 @@ static bool scan_unicode(struct scan *s, bool is_key, uint32_t *decoded)
     if (pair)
         s->p += 6;
     else
-        mend(s, escape);
+        mend_surrogate(s, escape);
     *decoded += pair ? 4 : 3;
     return true;
 }
@@ -215,8 +241,13 @@ static bool scan_scalar(struct scan *s, uint32_t *decoded)
         return scan_word(s, "false", 5);
     case 'n':
         return scan_word(s, "null", 4);
-    default:
-        return scan_number(s);
+    default: {
+        const char *number = s->p;
+        if (!scan_number(s))
+            return false;
+        mend_number(s, number);
+        return true;
+    }
     }
 }
 
@@ -349,7 +380,7 @@ static int build_tree(struct hg_json *doc)
     int nodes = 0;
     const char *text = doc->mended ? doc->mended : doc->text.p;
     doc->root = cJSON_ParseWithLength(text, doc->text.n);
-    if (!doc->root) /* what the scanner passed: a number of more than 63 characters, or no memory */
+    if (!doc->root) /* no memory */
         return -HG_E_BAD_JSON;
     number_nodes(doc->root, &nodes);
     HG_BUG_ON((uint32_t)nodes != doc->nspans);
@@ -479,6 +510,14 @@ struct hg_slice hg_json_raw(struct hg_json_val v)
     if (!v.node)
         return HG_SLICE_NONE;
     return hg_slice_of(v.doc->text.p + span_of(v)->at, span_of(v)->n);
+}
+
+bool hg_json_is_mended(struct hg_json_val v)
+{
+    if (!is_type(v, cJSON_String) || !v.doc->mended)
+        return false;
+    struct hg_slice raw = hg_json_raw(v);
+    return memcmp(raw.p, v.doc->mended + span_of(v)->at, raw.n) != 0;
 }
 
 bool hg_json_str(struct hg_json_val obj, const char *key, struct hg_slice *out)

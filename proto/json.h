@@ -60,7 +60,7 @@ struct hg_json_span { /* private to json.c: where a value stands in the text */
 struct hg_json { /* private to json.c */
     struct cJSON *root;
     struct hg_slice text;
-    char *mended; /* copy of the text with lone surrogates replaced, when there were any */
+    char *mended; /* copy of the text with what cJSON cannot take replaced, when there was any */
     struct hg_json_span *spans;
     uint32_t nspans, cap;
     struct hg_json_span few[24];
@@ -91,6 +91,8 @@ struct hg_slice
 hg_json_text(struct hg_json_val v); /* a string's content, else {NULL, 0}; lives as long as doc */
 struct hg_slice
 hg_json_raw(struct hg_json_val v); /* source text of any value; borrows from the parsed text */
+/* A string with a surrogate that had no partner: its text is not quite what was written. */
+bool hg_json_is_mended(struct hg_json_val v);
 bool hg_json_is_true(struct hg_json_val v);   /* the literal true */
 bool hg_json_is_truthy(struct hg_json_val v); /* as JavaScript has it */
 /* Exact for integers as written; 1.0 and 1e3 count as integers up to 2^53. false: absent, no

@@ -316,7 +316,7 @@ uint64_t hg_query_fingerprint(const struct hg_query *q)
 {
     const struct hg_sqlrpc_call nobody = {0};
     struct hg_buf b = {0};
-    hg_query_put_get_data(&b, &nobody, q, UINT32_MAX);
+    hg_query_put_get_data(&b, &nobody, q, 0);
     uint64_t h = hg_hash_fixed(hg_buf_slice(&b));
     hg_buf_fini(&b);
     return h;

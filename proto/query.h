@@ -1,17 +1,21 @@
 /*
  * A live query: read from JSON (spec 12) or FlatBuffers, checked, written as StreamingSqlDataFilter
- * for the change source and as GET_DATA for the SQL worker. Pure.
+ * for the change source, as GET_DATA for the SQL worker, as JSON for people. Pure.
  *
- *   struct hg_query *q; char why[HG_QUERY_WHY_MAX];
- *   int rc = hg_query_from_json(text, strict, &q, why);   -HG_E_BAD_QUERY: why =
- * "$.wrapper.filters[2].value: expected ..." hg_query_put_get_data(&out, &call, q, 500);
+ *   struct hg_query *q;
+ *   char why[HG_QUERY_WHY_MAX];
+ *   if (hg_query_from_json(text, strict, &q, why) < 0)
+ *       ... -HG_E_BAD_QUERY: why is "$.wrapper.filters[2].value: expected ..."
+ *   hg_query_put_get_data(&out, &call, q, 500);
  *   hg_query_free(q), q = NULL;
  *
  * 1. A query owns everything in it; the input may go.
- * 2. strict: what this version cannot carry out exactly is refused, never widened. Not strict:
- * missing or odd pieces get the sources' defaults (profiles v1-v3); an unknown operator is refused
- * even then (B-21).
- * 3. Values keep their exact type and all 64 bits, in both encodings.
+ * 2. All operators and kinds of value are handed on; whether one can be carried out is the SQL
+ *    worker's to say.
+ * 3. strict: what is misspelt, of a wrong type or without a meaning is refused, never guessed at.
+ *    Not strict: missing or odd pieces get the sources' defaults (profiles v1-v3); an unknown
+ *    operator (B-21) and a range that cannot be written (B-22) are refused even then.
+ * 4. Values keep their exact type and all 64 bits, in both encodings (C-11).
  */
 #ifndef HG_PROTO_QUERY_H
 #define HG_PROTO_QUERY_H
@@ -19,7 +23,7 @@
 #include "proto/sqlrpc.h"
 
 enum {
-    HG_QUERY_WHY_MAX = 256,
+    HG_QUERY_WHY_MAX = 832,
     HG_QUERY_MAX_DEPTH = 32,
     HG_QUERY_MAX_NODES = 4096,
     HG_QUERY_MAX_JSON = 1 << 20,
@@ -57,5 +61,9 @@ struct hg_query_agg {
 /* Appends a RUN_AGGREGATION RequestEnvelope. Of q, which may be NULL, only the wrapper counts. */
 void hg_query_put_aggregation(struct hg_buf *out, const struct hg_sqlrpc_call *call,
                               const struct hg_query *q, const struct hg_query_agg *agg);
+
+/* Appends the query as JSON that hg_query_from_json reads as the same query. A double that JSON has
+ * no number for becomes null. */
+void hg_query_put_json(struct hg_buf *out, const struct hg_query *q);
 
 #endif

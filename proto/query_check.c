@@ -1,9 +1,11 @@
-/* What strict mode lets through: operators SQLite carries out exactly, each with a value it means
- * something with. */
+/* What strict mode lets through: operators each with a value it means something with. Whether a
+ * SQL worker can carry one out is the worker's to say. */
 #include <stdarg.h>
 #include <stdio.h>
 #include "common/base/err.h"
+#include "common/base/nearest.h"
 #include "proto/query_tree.h"
+#include "proto/utf8.h"
 
 /* ---- where we are ---- */
 
@@ -41,16 +43,22 @@ int hg_query_fault(const struct hg_query_path *path, char why[HG_QUERY_WHY_MAX],
 
 /* ---- operators ---- */
 
-enum wants { WANTS_SCALAR, WANTS_TEXT, WANTS_LIST, WANTS_PAIR, WANTS_NOTHING, WANTS_ANY };
-enum fate { FATE_KEPT, FATE_LATER };
+enum wants {
+    WANTS_EQUAL,
+    WANTS_SCALAR,
+    WANTS_TEXT,
+    WANTS_LIST,
+    WANTS_PAIR,
+    WANTS_RANGE,
+    WANTS_ANY,
+    WANTS_NOTHING
+};
 
 static const struct op_row {
     const char *name, *second;
     enum wants wants;
-    enum fate fate;
 } operators[HG_QUERY_OPS] = {
-#define HG_QUERY_OP(number, name, second, value, fate)                                             \
-    [number] = {#name, second, WANTS_##value, FATE_##fate},
+#define HG_QUERY_OP(number, name, second, value) [number] = {#name, second, WANTS_##value},
 #include "proto/query.def"
 #undef HG_QUERY_OP
 };
@@ -68,29 +76,54 @@ const char *hg_query_op_name(unsigned op)
     return op < HG_QUERY_OPS ? operators[op].name : "";
 }
 
+const char *hg_query_op_nearest(struct hg_slice name)
+{
+    struct hg_nearest near = hg_nearest(name);
+    for (int i = 0; i < HG_QUERY_OPS; i++) {
+        hg_nearest_try(&near, operators[i].name);
+        if (operators[i].second[0])
+            hg_nearest_try(&near, operators[i].second);
+    }
+    return near.name;
+}
+
+bool hg_query_op_needs_value(unsigned op)
+{
+    return op < HG_QUERY_OPS && operators[op].wants < WANTS_ANY;
+}
+
+bool hg_query_op_takes_range(unsigned op)
+{
+    return op < HG_QUERY_OPS &&
+           (operators[op].wants == WANTS_PAIR || operators[op].wants == WANTS_RANGE);
+}
+
+/* ---- values ---- */
+
 static bool is_list(const struct hg_value *v)
 {
     return v->kind >= HG_VALUE_STRINGS;
 }
 
-/* NULL, or what was expected instead. */
+/* NULL, or what was expected instead. Nothing has an order with null, and nothing is in it. */
 static const char *value_fault(enum wants wants, const struct hg_value *v)
 {
+    bool one = !is_list(v) && v->kind != HG_VALUE_NULL, pair = is_list(v) && v->n == 2;
     switch (wants) {
-    case WANTS_SCALAR: /* = NULL is never true in SQL: whoever means it says isNull */
-        return is_list(v) || v->kind == HG_VALUE_NULL
-                   ? "one value that is not null (for null: isNull, isNotNull)"
-                   : NULL;
+    case WANTS_EQUAL:
+        return is_list(v) ? "one value" : NULL;
+    case WANTS_SCALAR:
+        return one ? NULL : "one value that is not null";
     case WANTS_TEXT:
         return v->kind == HG_VALUE_STRING ? NULL : "a StringValue";
     case WANTS_LIST:
         return is_list(v) && !v->is_range ? NULL : "a list";
     case WANTS_PAIR:
-        return is_list(v) && v->n == 2 && v->kind != HG_VALUE_BOOLS
-                   ? NULL
-                   : "a list of two, or a RangeValue";
-    case WANTS_NOTHING:
+        return pair ? NULL : "a list of two, or a RangeValue";
+    case WANTS_RANGE:
+        return pair || one ? NULL : "one value, a list of two, or a RangeValue";
     case WANTS_ANY:
+    case WANTS_NOTHING:
         break;
     }
     return NULL;
@@ -101,17 +134,43 @@ struct check {
     char *why;
 };
 
+/* Of JSON every text is; of FlatBuffers nobody has looked yet. */
+static int check_text(struct check *c, const char *key, struct hg_slice text)
+{
+    if (hg_utf8_valid(text.p, text.n))
+        return 0;
+    hg_query_enter(&c->path, key);
+    return hg_query_fault(&c->path, c->why, "not UTF-8");
+}
+
+static int check_name(struct check *c, const char *key, struct hg_slice name)
+{
+    if (name.n > 0)
+        return check_text(c, key, name);
+    hg_query_enter(&c->path, key);
+    return hg_query_fault(&c->path, c->why, "expected a name");
+}
+
+static int check_value(struct check *c, const struct hg_value *v)
+{
+    if (v->kind == HG_VALUE_STRING)
+        return check_text(c, "value", v->one.text);
+    for (size_t i = 0; v->kind == HG_VALUE_STRINGS && i < v->n; i++) {
+        int rc = check_text(c, "value", v->list[i].text);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 static int check_basic(struct check *c, const struct hg_filter *f)
 {
     const struct op_row *op = &operators[f->op];
-    if (f->field.n == 0)
-        return hg_query_fault(&c->path, c->why, "field_name is empty");
-    if (op->fate == FATE_LATER)
-        return hg_query_fault(&c->path, c->why, "operator %s is not supported by this version",
-                              op->name);
-    if (f->has_modifier && f->distinct)
-        return hg_query_fault(&c->path, c->why,
-                              "modifier distinct is not supported by this version");
+    int rc = check_name(c, "field_name", f->field);
+    if (rc == 0)
+        rc = check_value(c, &f->value);
+    if (rc < 0)
+        return rc;
     const char *expected = value_fault(op->wants, &f->value);
     if (!expected)
         return 0;
@@ -139,41 +198,52 @@ static int check_filter(struct check *c, const struct hg_filter *f)
 }
 
 /* A place in the order is one value per column; a list has no place. */
+static int check_cursor_entry(struct check *c, const struct hg_cursor *e)
+{
+    int rc = check_name(c, "field", e->field);
+    if (rc == 0)
+        rc = check_value(c, &e->value);
+    if (rc < 0 || !is_list(&e->value))
+        return rc;
+    hg_query_enter(&c->path, "value");
+    return hg_query_fault(&c->path, c->why, "expected one value");
+}
+
 static int check_cursor(struct check *c, const struct hg_query *q)
 {
-    hg_query_enter(&c->path, "cursor");
+    size_t mark = hg_query_enter(&c->path, "cursor");
     for (size_t i = 0; i < q->ncursor; i++) {
-        hg_query_enter_at(&c->path, i);
-        if (q->cursor[i].field.n == 0)
-            return hg_query_fault(&c->path, c->why, "field is empty");
-        if (is_list(&q->cursor[i].value))
-            return hg_query_fault(&c->path, c->why, "expected one value");
-        hg_query_leave(&c->path, strlen("$.cursor"));
+        size_t at = hg_query_enter_at(&c->path, i);
+        int rc = check_cursor_entry(c, &q->cursor[i]);
+        if (rc < 0)
+            return rc;
+        hg_query_leave(&c->path, at);
     }
+    hg_query_leave(&c->path, mark);
     return 0;
 }
 
 static int check_order(struct check *c, const struct hg_query *q)
 {
+    size_t mark = hg_query_enter(&c->path, "order");
     for (size_t i = 0; i < q->norder; i++) {
-        if (q->order[i].field.n > 0)
-            continue;
-        hg_query_enter(&c->path, "order");
-        hg_query_enter_at(&c->path, i);
-        return hg_query_fault(&c->path, c->why, "field is empty");
+        size_t at = hg_query_enter_at(&c->path, i);
+        int rc = check_name(c, "field", q->order[i].field);
+        if (rc < 0)
+            return rc;
+        hg_query_leave(&c->path, at);
     }
+    hg_query_leave(&c->path, mark);
     return 0;
 }
 
 int hg_query_check(const struct hg_query *q, char why[HG_QUERY_WHY_MAX])
 {
     struct check c = {.path = {.text = "$", .n = 1}, .why = why};
-    if (q->schema_version != 1) {
-        hg_query_enter(&c.path, "schema_version");
-        return hg_query_fault(&c.path, why, "expected 1");
-    }
+    int rc = check_text(&c, "hash", q->hash);
     size_t mark = hg_query_enter(&c.path, "wrapper");
-    int rc = q->wrapper ? check_filter(&c, q->wrapper) : 0;
+    if (rc == 0 && q->wrapper)
+        rc = check_filter(&c, q->wrapper);
     if (rc < 0)
         return rc;
     hg_query_leave(&c.path, mark);

@@ -92,9 +92,18 @@ struct hg_query {
     void (*source_free)(void *source);
 };
 
-/* Where in a query we are, for messages: "$.wrapper.filters[2].value". Cut, never overrun. */
+/* Words of the JSON by their number on the wire. */
+enum { HG_VALUE_KINDS = HG_VALUE_BOOLS + 1 };
+extern const char
+    *const hg_query_kind_names[HG_VALUE_KINDS + 1]; /* 0: none; the last: RangeValue */
+extern const char *const hg_query_units[HG_UNITS];
+extern const char *const hg_query_sorts[HG_SORTS];
+extern const char *const hg_query_nulls[HG_NULLS + 1]; /* the last is another name of "default" */
+
+/* Where in a query we are, for messages: "$.wrapper.filters[2].value". Cut, never overrun; what is
+ * nested as deep as it may be fits. */
 struct hg_query_path {
-    char text[160];
+    char text[HG_QUERY_WHY_MAX - 256];
     size_t n;
 };
 size_t hg_query_enter(struct hg_query_path *path,
@@ -107,7 +116,14 @@ int hg_query_fault(const struct hg_query_path *path, char why[HG_QUERY_WHY_MAX],
 /* number, or -1 */
 int hg_query_op_find(struct hg_slice name);
 const char *hg_query_op_name(unsigned op);
+const char *hg_query_op_nearest(struct hg_slice name); /* NULL: none is near */
+bool hg_query_op_needs_value(unsigned op);             /* absent, it would not be what was meant */
+bool hg_query_op_takes_range(unsigned op);
 enum { HG_QUERY_OPS = 35 };
+
+/* A double as JSON: the shortest text that reads back as the same; null for what JSON cannot say.
+ */
+void hg_query_put_number(struct hg_buf *out, double d);
 
 /* Strict mode's judgement of a whole tree. */
 int hg_query_check(const struct hg_query *q, char why[HG_QUERY_WHY_MAX]) HG_MUST_CHECK;

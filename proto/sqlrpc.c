@@ -1,7 +1,5 @@
 #include "proto/sqlrpc.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include "common/base/err.h"
 #include "proto/fb_build.h"
@@ -133,22 +131,6 @@ void hg_sqlrpc_put_rows(struct hg_buf *out, const struct hg_sqlrpc_reply *r)
 
 /* ---- values as plain JSON (spec 11) ---- */
 
-/* The shortest text that reads back as the same double; JSON has no infinities. */
-static void put_number(struct hg_buf *out, double d)
-{
-    char text[40];
-    if (!isfinite(d)) {
-        hg_buf_adds(out, "null");
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof(text), "%.*g", digits, d);
-        if (strtod(text, NULL) == d)
-            break;
-    }
-    hg_buf_adds(out, text);
-}
-
 static void put_item(struct hg_buf *out, enum hg_value_kind kind, const union hg_value_item *item)
 {
     switch (kind) {
@@ -158,7 +140,7 @@ static void put_item(struct hg_buf *out, enum hg_value_kind kind, const union hg
         break;
     case HG_VALUE_NUMBER:
     case HG_VALUE_NUMBERS:
-        put_number(out, item->number);
+        hg_query_put_number(out, item->number);
         break;
     case HG_VALUE_BOOL:
     case HG_VALUE_BOOLS:

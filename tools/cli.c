@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/nearest.h"
 #include "common/base/num.h"
 
 static volatile sig_atomic_t stopped;
@@ -40,6 +41,19 @@ static const struct hg_cli_opt *find(const struct hg_cli_opt *opts, size_t n, co
     return NULL;
 }
 
+_Noreturn static void unknown(const struct hg_cli_opt *opts, size_t n, const char *arg, size_t len)
+{
+    struct hg_nearest near = hg_nearest(hg_slice_of(arg + 2, len));
+    for (size_t i = 0; i < n; i++)
+        hg_nearest_try(&near, opts[i].name);
+    if (near.name)
+        fprintf(stderr, "%s: %s: unknown option; the nearest is --%s (try --help)\n",
+                program_invocation_short_name, arg, near.name);
+    else
+        wrong("unknown option", arg);
+    exit(2);
+}
+
 /* One argument, "--name value" or "--name=value"; returns how many words it took. */
 static int take(int left, char **argv, const struct hg_cli_opt *opts, size_t n)
 {
@@ -49,7 +63,7 @@ static int take(int left, char **argv, const struct hg_cli_opt *opts, size_t n)
     size_t len = eq ? (size_t)(eq - arg) - 2 : strlen(arg) - 2;
     const struct hg_cli_opt *o = find(opts, n, arg + 2, len);
     if (!o)
-        wrong("unknown option", arg);
+        unknown(opts, n, arg, len);
     if (!o->arg) {
         if (eq)
             wrong("takes no value", arg);

@@ -3,6 +3,7 @@
 #include "common/base/err.h"
 #include "common/sys/log.h"
 #include "proto/base64.h"
+#include "proto/json.h"
 #include "proto/query.h"
 #include "proto/route.h"
 #include "worker/dialect.h"
@@ -62,7 +63,10 @@ static void fly(void *ctx, struct hg_flight *fl)
 
     call->spec.company = hg_stream_tenant(fl->st);
     call->spec.table = hg_stream_table(fl->st);
-    hg_query_put_get_data(&request, &call->spec, fl->query, (uint32_t)w->conf->snapshot_limit);
+    /* A query without a limit has none: cut short, its snapshot would be wrong. max_snapshot is the
+     * cap. */
+    hg_query_put_get_data(&request, &call->spec, fl->query,
+                          fl->query ? 0 : (uint32_t)w->conf->snapshot_limit);
     hg_rpc_send(&w->rpcs, call, hg_buf_slice(&request));
     hg_buf_fini(&request);
 }
@@ -176,6 +180,18 @@ const struct hg_stream_ops hg_queries_ops = {
 
 /* ---- subscribe, unsubscribe ---- */
 
+/* The sources: text that is no JSON asks for everything, without a limit; a query that is JSON but
+ * cannot be written asks for the first rows. Neither is told to the change source. */
+static struct hg_query *query_instead(const struct hg_op_subscribe *o)
+{
+    struct hg_query *q = NULL;
+    char unused[HG_QUERY_WHY_MAX];
+
+    if (o->query_json.p && !hg_json_is_valid(o->query_json))
+        HG_BUG_ON(hg_query_from_json(HG_SLICE_LIT("{}"), false, &q, unused) < 0);
+    return q;
+}
+
 /* The parsed query, and its bytes for the control topic. A lenient profile goes on without a query
  * that it cannot read. */
 static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o,
@@ -203,6 +219,7 @@ static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op
         char name[32];
 
         hg_log_limited(HG_LOG_WARN, hg_conn_name(c, name), "query.ignored", "why=\"%s\"", why);
+        *q = query_instead(o);
         rc = 0;
     }
     return rc;

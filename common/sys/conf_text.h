@@ -25,8 +25,5 @@ void hg_conf_text_each(struct hg_slice text, hg_conf_pair_fn fn, void *ctx);
 void hg_dotenv_each(struct hg_slice text, hg_conf_pair_fn fn, void *ctx);
 /* Appends value so that hg_conf_text_each gives it back: in quotes where it needs them. */
 void hg_conf_text_value(struct hg_buf *out, struct hg_slice value);
-/* Edit distance (insert, delete, replace, swap of neighbours) of two short names; at least 100 when
- * either is above 63 bytes. */
-unsigned hg_conf_distance(struct hg_slice a, struct hg_slice b);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 #include "common/base/err.h"
+#include "common/base/nearest.h"
 #include "common/base/num.h"
 #include "common/sys/conf_text.h"
 #include "common/sys/sock.h"
@@ -31,18 +32,11 @@ const struct hg_opt *hg_opt_find(struct hg_slice name)
 
 const struct hg_opt *hg_opt_nearest(struct hg_slice name)
 {
-    const struct hg_opt *best = NULL;
-    unsigned least = (unsigned)HG_MAX(2u, name.n / 3) + 1;
+    struct hg_nearest near = hg_nearest(name);
 
-    for (size_t i = 0; i < HG_OPT_COUNT; i++) {
-        unsigned d = hg_conf_distance(name, hg_slice_str(hg_opts[i].name));
-
-        if (d < least) {
-            least = d;
-            best = &hg_opts[i];
-        }
-    }
-    return best;
+    for (size_t i = 0; i < HG_OPT_COUNT; i++)
+        hg_nearest_try(&near, hg_opts[i].name);
+    return near.name ? hg_opt_find(hg_slice_str(near.name)) : NULL;
 }
 
 /* ---- types ---- */

@@ -103,7 +103,7 @@ test('what is wrong with a message is said, and the connection stays', { timeout
   await wrong({ op: 'rpc', method: 'X', correlationId: 5 }, { ...badOp, detail: /correlationId/ });
   await wrong(subscribe({ table: 'a|b' }), { op: 'error', code: 'bad_op', hashId: 'q' });
   await wrong(subscribe({ queryJson: 'no json' }), { op: 'error', code: 'bad_query', hashId: 'q' });
-  await wrong(subscribe({ queryJson: '{"wrapper":{"filter_wrapper_type":"and","filters":[{"field_name":"a","filter_type":"regex","value":{"StringValue":{"value":"x"}}}]}}' }),
+  await wrong(subscribe({ queryJson: '{"wrapper":{"filter_wrapper_type":"and","filters":[{"field_name":"a","filter_type":"regx","value":{"StringValue":{"value":"x"}}}]}}' }),
     { op: 'error', code: 'bad_query', hashId: 'q' });
   await wrong({ op: 'join' }, badOp);
   await wrong({ op: 'publish', room: 'r' }, badOp);

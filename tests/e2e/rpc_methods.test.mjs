@@ -294,8 +294,8 @@ test('every reply kind becomes data, to the last digit; errors have the spec\'s 
   const before = s.db.calls.length;
   for (const [method, payload, error, more] of [
     ['GET_DATA', { wrapper: { filters: [{ field_name: 'a', filter_type: 'like', value: {} }] } }, /^bad_query: \$\.wrapper\.filters\[0\]: unknown filter_type "like"$/],
-    ['GET_DATA', { queryJson: '{"wrapper":{"filters":[{"field_name":"a","filter_type":"regex","value":{"StringValue":{"value":"x"}}}]}}' }, /^bad_query: \$\.wrapper\.filters\[0\]: /],
-    ['GET_DATA', { queryJson: '{"wraper":{}}' }, /^bad_query: \$: unknown member "wraper"$/],
+    ['GET_DATA', { queryJson: '{"wrapper":{"filters":[{"field_name":"a","filter_type":"regx","value":{"StringValue":{"value":"x"}}}]}}' }, /^bad_query: \$\.wrapper\.filters\[0\]\.filter_type: /],
+    ['GET_DATA', { queryJson: '{"wraper":{}}' }, /^bad_query: \$: unknown member "wraper"; nearest: wrapper$/],
     ['GET_DATA', { queryJson: '{' }, /^bad_query: \$: not JSON$/],
     ['GET_DATA', { limit: -1 }, /^bad_query: \$\.limit: /],
     ['GET_DATA', { limit: 'ten' }, /^bad_query: \$\.limit: /],

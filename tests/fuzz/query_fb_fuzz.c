@@ -4,13 +4,17 @@
 #include <stdlib.h>
 #include "common/base/err.h"
 #include "proto/query.h"
+#include "tests/support/query_gen.h"
 
 static void check(const struct hg_query *q, bool strict)
 {
+    const struct hg_sqlrpc_call call = {0};
     char why[HG_QUERY_WHY_MAX];
     struct hg_query *back;
-    struct hg_buf one = {0}, two = {0};
+    struct hg_buf one = {0}, two = {0}, request = {0};
     hg_query_put_control(&one, q);
+    hg_query_put_get_data(&request, &call, q, 500);
+    HG_BUG_ON(!fb_verify_query(one.p, one.n) || !fb_verify_request(request.p, request.n));
     if (one.n <= HG_QUERY_MAX_FB) { /* shared parts are written apart: the copy may be larger */
         HG_BUG_ON(hg_query_from_fb(hg_buf_slice(&one), strict, &back, why) != 0);
         hg_query_put_control(&two, back);
@@ -19,6 +23,7 @@ static void check(const struct hg_query *q, bool strict)
     }
     hg_buf_fini(&one);
     hg_buf_fini(&two);
+    hg_buf_fini(&request);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

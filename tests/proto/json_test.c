@@ -330,6 +330,43 @@ static void strings_survive_writing(void **state)
     hg_buf_fini(&b);
 }
 
+/* cJSON takes no number of more than 63 characters; JSON has no such limit. */
+static void long_numbers_are_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head, *tail;
+        bool finite;
+        double d;
+    } rows[] = {{"", "1", true, 1},      {"0.", "1", true, 0},      {"-1.5", "", true, -1.5},
+                {"1", "", true, 1e200},  {"-1", "e-200", true, -1}, {"1", "e300", false, 0},
+                {"-1", "e300", false, 0}};
+    for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
+        struct hg_buf b = {0};
+        struct hg_json doc;
+        double d = -7;
+        hg_buf_adds(&b, "[1,");
+        hg_buf_adds(&b, rows[i].head);
+        for (int k = 0; k < 200 && (rows[i].head[0] || k == 0); k++)
+            hg_buf_adds(&b, rows[i].head[0] ? "0" : "");
+        hg_buf_adds(&b, rows[i].tail);
+        hg_buf_adds(&b, ",\"\\ud800\",\"x\"]");
+        assert_int_equal(hg_json_parse(hg_buf_slice(&b), NULL, &doc), 0);
+        struct hg_json_val v = hg_json_next(hg_json_first(hg_json_root(&doc)));
+        assert_int_equal(hg_json_type(v), HG_JSON_NUMBER);
+        assert_true(hg_json_double(v, &d) == rows[i].finite);
+        if (rows[i].finite && rows[i].d != 0)
+            assert_true(d == rows[i].d);
+        assert_false(hg_json_is_mended(v));
+        v = hg_json_next(v);
+        assert_true(hg_json_is_mended(v));
+        assert_slice(hg_json_text(v), "\xef\xbf\xbd", 3);
+        assert_false(hg_json_is_mended(hg_json_next(v)));
+        hg_json_fini(&doc);
+        hg_buf_fini(&b);
+    }
+}
+
 static void a_zeroed_document_is_empty(void **state)
 {
     (void)state;
@@ -352,6 +389,7 @@ int main(void)
         cmocka_unit_test(truth_is_javascripts),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(strings_survive_writing),
+        cmocka_unit_test(long_numbers_are_numbers),
         cmocka_unit_test(a_zeroed_document_is_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,11 +2,13 @@
  * Prints what the query encoder builds, so that another implementation can read it. One query per
  * line on stdin; for each, on stdout, "control <hex>" and "get_data <hex>", or "fault <text>"
  * alone. Queries are JSON, or with "bytes" the hex of a StreamingSqlDataFilter of somebody else's.
+ * With "base64" a line is the hex of a text, and what that text is decoded to is printed.
  *
- *   fbdump strict|lenient|bytes < queries
+ *   fbdump strict|lenient|bytes|base64 < queries
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "proto/base64.h"
 #include "proto/query.h"
 
 static void print_hex(const char *name, const struct hg_buf *b)
@@ -36,6 +38,16 @@ static int read_query(struct hg_slice line, const char *mode, struct hg_query **
     return rc;
 }
 
+static void dump_base64(struct hg_slice line)
+{
+    struct hg_buf text = {0}, bytes = {0};
+    unhex(line, &text);
+    hg_b64_decode_lenient(&bytes, hg_buf_slice(&text));
+    print_hex("bytes", &bytes);
+    hg_buf_fini(&text);
+    hg_buf_fini(&bytes);
+}
+
 static void dump(struct hg_slice line, const char *mode)
 {
     static const struct hg_sqlrpc_call call = {HG_SLICE_LIT("c-1"), HG_SLICE_LIT("replies"),
@@ -43,6 +55,10 @@ static void dump(struct hg_slice line, const char *mode)
     char why[HG_QUERY_WHY_MAX];
     struct hg_query *q;
     struct hg_buf control = {0}, get_data = {0};
+    if (!strcmp(mode, "base64")) {
+        dump_base64(line);
+        return;
+    }
     if (read_query(line, mode, &q, why) < 0) {
         printf("fault %s\n", why);
         return;

@@ -85,3 +85,18 @@ export async function ownTopics(brokers, { partitions = 4, rowPartitions = 1 } =
   };
   return t;
 }
+
+/** Every record of the topics, from their beginning on, as it comes: [{ topic, partition, offset, key, value, headers }]. */
+export async function collect(t, brokers, topics) {
+  const records = [];
+  const consumer = kafkaClient(brokers).consumer({ groupId: `collect-${randomBytes(4).toString('hex')}`, maxWaitTimeInMs: 100 });
+  t.after(() => consumer.disconnect());
+  await consumer.connect();
+  await consumer.subscribe({ topics, fromBeginning: true });
+  await consumer.run({
+    eachMessage: async ({ topic, partition, message }) => {
+      records.push({ topic, partition, offset: message.offset, key: message.key?.toString(), value: message.value, headers: message.headers });
+    },
+  });
+  return records;
+}

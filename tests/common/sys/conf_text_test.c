@@ -107,43 +107,12 @@ static void quoting_there_and_back(void **state)
     }
 }
 
-static void distances(void **state)
-{
-    static const struct {
-        const char *a, *b;
-        unsigned d;
-    } rows[] = {
-        {"", "", 0},
-        {"a", "", 1},
-        {"", "abc", 3},
-        {"port", "port", 0},
-        {"prot", "port", 1},
-        {"wokers", "workers", 1},
-        {"kitten", "sitting", 3},
-        {"ab", "ba", 1},
-        {"abc", "xyz", 3},
-    };
-    char big[80];
-
-    (void)state;
-    for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
-        assert_int_equal(hg_conf_distance(hg_slice_str(rows[i].a), hg_slice_str(rows[i].b)),
-                         rows[i].d);
-        assert_int_equal(hg_conf_distance(hg_slice_str(rows[i].b), hg_slice_str(rows[i].a)),
-                         rows[i].d);
-    }
-    memset(big, 'a', sizeof big);
-    assert_int_equal(hg_conf_distance(hg_slice_of(big, 63), HG_SLICE_LIT("")), 63);
-    assert_true(hg_conf_distance(hg_slice_of(big, 64), HG_SLICE_LIT("")) >= 100);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(file_format),
         cmocka_unit_test(dotenv_format),
         cmocka_unit_test(quoting_there_and_back),
-        cmocka_unit_test(distances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
