@@ -365,6 +365,13 @@ bool hg_json_is_valid(struct hg_slice text)
     return text.n > 0 && scan_all(&s) == 0;
 }
 
+bool hg_json_is_object(struct hg_slice text)
+{
+    struct scan s = {.p = text.p, .end = text.p + text.n};
+    skip_blank(&s);
+    return s.p < s.end && *s.p == '{' && hg_json_is_valid(text);
+}
+
 /* ---- the tree ---- */
 
 static void number_nodes(cJSON *node, int *at)

@@ -106,6 +106,7 @@ bool hg_json_str(struct hg_json_val obj, const char *key, struct hg_slice *out);
 /* Is s one JSON text (RFC 8259, valid UTF-8, depth up to HG_JSON_ROW_DEPTH)? No allocation, one
  * pass. */
 bool hg_json_is_valid(struct hg_slice s);
+bool hg_json_is_object(struct hg_slice s); /* and is it an object? */
 
 /* "..." with escapes where JSON needs them; bytes that are not UTF-8 become U+FFFD. */
 void hg_json_add_str(struct hg_buf *out, struct hg_slice s);

@@ -74,15 +74,6 @@ static const char *read_id(const struct args *a, struct row_id *id)
     return id->value.p ? NULL : "payload.primaryId: expected a string or a number";
 }
 
-static bool is_object_text(struct hg_slice s)
-{
-    size_t at = 0;
-
-    while (at < s.n && memchr(" \t\r\n", s.p[at], 4))
-        at++;
-    return at < s.n && s.p[at] == '{' && hg_json_is_valid(s);
-}
-
 /* An object's JSON text; a string that holds one is passed through, not encoded twice (B-27). */
 static struct hg_slice object_text(struct hg_json_val v)
 {
@@ -92,7 +83,7 @@ static struct hg_slice object_text(struct hg_json_val v)
         return HG_SLICE_LIT("{}");
     if (hg_json_type(v) == HG_JSON_OBJECT)
         return hg_json_raw(v);
-    return is_object_text(s) ? s : HG_SLICE_NONE;
+    return hg_json_is_object(s) ? s : HG_SLICE_NONE;
 }
 
 /* ---- GET_DATA and RUN_AGGREGATION: queries ---- */
@@ -167,7 +158,7 @@ static const char *get_data(struct args *a, struct hg_buf *out)
     const char *why;
 
     if (json.n > 0) {
-        if (!a->strict && !is_object_text(json)) /* the sources' {} */
+        if (!a->strict && !hg_json_is_object(json)) /* the sources' {} */
             json = HG_SLICE_LIT("{}");
         return put_get_data(a, json, out);
     }

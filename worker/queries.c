@@ -180,14 +180,14 @@ const struct hg_stream_ops hg_queries_ops = {
 
 /* ---- subscribe, unsubscribe ---- */
 
-/* The sources: text that is no JSON asks for everything, without a limit; a query that is JSON but
- * cannot be written asks for the first rows. Neither is told to the change source. */
+/* The sources: text that is no JSON object asks for everything, without a limit; a query that is
+ * JSON but cannot be written asks for the first rows. Neither is told to the change source. */
 static struct hg_query *query_instead(const struct hg_op_subscribe *o)
 {
     struct hg_query *q = NULL;
     char unused[HG_QUERY_WHY_MAX];
 
-    if (o->query_json.p && !hg_json_is_valid(o->query_json))
+    if (o->query_json.p && !hg_json_is_object(o->query_json))
         HG_BUG_ON(hg_query_from_json(HG_SLICE_LIT("{}"), false, &q, unused) < 0);
     return q;
 }

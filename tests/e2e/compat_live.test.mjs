@@ -155,12 +155,15 @@ test('B-8: a call that timed out is made again with the same query, also one giv
   assert.equal(decodeQuery(both.value).limit, 7, 'JSON before FlatBuffers');
 });
 
-test('without a limit of its own a query is asked for with 500 rows, offset 0', { timeout: 60000 }, async (t) => {
-  const s = await stage(t, { options: { workers: 1 } });
-  const c = s.keep(await Client.open(s.hg.url));
+test('a query without a limit asks for all rows; who has none that can be read gets 500 rows from offset 0', { timeout: 60000 }, async (t) => {
+  const s = await stage(t, { options: { workers: 1, profile_paths: '/v3=v3' } });
+  const c = s.keep(await Client.open(`${s.hg.url}v3`));
   await c.subscribe('t', 'h');
-  const [call] = s.db.calls;
-  assert.deepEqual([call.method, call.companyId, call.tableName, call.limit, call.offset, call.strictAfter, call.wrapper], ['GET_DATA', 'demo', 't', 500, 0, true, undefined]);
+  await c.subscribe('t', 'none', { queryFbB64: '!!!!', queryJson: undefined });
+  for (const [i, limit] of [0, 500].entries()) {
+    const call = s.db.calls[i];
+    assert.deepEqual([call.method, call.companyId, call.tableName, call.limit, call.offset, call.strictAfter, call.wrapper], ['GET_DATA', 'demo', 't', limit, 0, true, undefined]);
+  }
 });
 
 test('B-9: a second subscribe starts the query anew, an unsubscribe ends it, whatever is under way', { timeout: 60000 }, async (t) => {
@@ -224,7 +227,7 @@ test('a query that cannot be read is bad_query in auto, and no query in v2 and v
     assert.equal(error.code, 'bad_query');
     assert.ok(error.detail, 'says why');
     await lenient.subscribe('t', `q${i}`, query);
-    assert.deepEqual([s.db.calls.at(-1).limit, s.db.calls.at(-1).wrapper], [500, undefined]);
+    assert.deepEqual([s.db.calls.at(-1).limit, s.db.calls.at(-1).wrapper], [query.queryJson ? 0 : 500, undefined]); // text that is none is {}
   }
   assert.deepEqual(ops(strict).filter((op) => op === 'ack'), [], 'refused before the ack');
 });

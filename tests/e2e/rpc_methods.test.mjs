@@ -293,13 +293,13 @@ test('every reply kind becomes data, to the last digit; errors have the spec\'s 
   // What is wrong is told without asking the worker; the connection stays.
   const before = s.db.calls.length;
   for (const [method, payload, error, more] of [
-    ['GET_DATA', { wrapper: { filters: [{ field_name: 'a', filter_type: 'like', value: {} }] } }, /^bad_query: \$\.wrapper\.filters\[0\]: unknown filter_type "like"$/],
+    ['GET_DATA', { wrapper: { filters: [{ field_name: 'a', filter_type: 'like', value: {} }] } }, /^bad_query: \$\.wrapper\.filters\[0\]\.filter_type: unknown "like"$/],
     ['GET_DATA', { queryJson: '{"wrapper":{"filters":[{"field_name":"a","filter_type":"regx","value":{"StringValue":{"value":"x"}}}]}}' }, /^bad_query: \$\.wrapper\.filters\[0\]\.filter_type: /],
     ['GET_DATA', { queryJson: '{"wraper":{}}' }, /^bad_query: \$: unknown member "wraper"; nearest: wrapper$/],
     ['GET_DATA', { queryJson: '{' }, /^bad_query: \$: not JSON$/],
     ['GET_DATA', { limit: -1 }, /^bad_query: \$\.limit: /],
     ['GET_DATA', { limit: 'ten' }, /^bad_query: \$\.limit: /],
-    ['RUN_AGGREGATION', { wrapper: { filter_wrapper_type: 'xor', filters: [] } }, /^bad_query: \$\.wrapper: /],
+    ['RUN_AGGREGATION', { wrapper: { filter_wrapper_type: 'xor', filters: [] } }, /^bad_query: \$\.wrapper\.filter_wrapper_type: /],
     ['RUN_AGGREGATION', { sumFields: 'a' }, /^payload\.sumFields: expected an array of strings$/],
     ['RUN_AGGREGATION', { maximum_fields: ['a', 1] }, /^payload\.maximumFields: expected an array of strings$/],
     ['ADD_SINGLE', { row: [1] }, /^payload\.row: /], ['ADD_SINGLE', { row_json: '[1]' }, /^payload\.row: /], ['ADD_SINGLE', { row: 7 }, /^payload\.row: /],
