@@ -182,12 +182,12 @@ const struct hg_stream_ops hg_queries_ops = {
 
 /* The sources: text that is no JSON object asks for everything, without a limit; a query that is
  * JSON but cannot be written asks for the first rows. Neither is told to the change source. */
-static struct hg_query *query_instead(const struct hg_op_subscribe *o)
+static struct hg_query *query_instead(const struct hg_dialect *d, const struct hg_op_subscribe *o)
 {
     struct hg_query *q = NULL;
     char unused[HG_QUERY_WHY_MAX];
 
-    if (o->query_json.p && !hg_json_is_object(o->query_json))
+    if (d->v3 && o->query_json.p && !hg_json_is_object(o->query_json))
         HG_BUG_ON(hg_query_from_json(HG_SLICE_LIT("{}"), false, &q, unused) < 0);
     return q;
 }
@@ -219,7 +219,7 @@ static int read_query(struct hg_worker *w, struct hg_conn *c, const struct hg_op
         char name[32];
 
         hg_log_limited(HG_LOG_WARN, hg_conn_name(c, name), "query.ignored", "why=\"%s\"", why);
-        *q = query_instead(o);
+        *q = query_instead(hg_dialect(c->s.dialect), o);
         rc = 0;
     }
     return rc;
