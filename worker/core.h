@@ -91,7 +91,7 @@ struct hg_worker {
     struct hg_seeds seeds;
     struct hg_publishing publish;
     struct hg_watch listen, ipc;
-    struct hg_timer accept_pause, drain_timer, title_timer;
+    struct hg_timer accept_pause, drain_timer, title_timer, slow_timer;
     struct hg_mono drain_until;
     bool draining, stopping;
     uint32_t drain_at; /* iterator over the connections */
@@ -100,6 +100,16 @@ struct hg_worker {
     uint32_t titled;     /* connections in the process title */
     char host_name[256]; /* host_id, or the machine's name */
 };
+
+/* Of the whole host, as /health says it and as the sources' pause of Kafka counts it. */
+static inline uint64_t hg_slow_clients(const struct hg_worker *w)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < w->host->nseats; i++)
+        n += HG_GET(&w->host->seats[i].metrics, slow_clients);
+    return n;
+}
 
 static inline void hg_doing_set(struct hg_worker *w, enum hg_doing d)
 {

@@ -72,15 +72,6 @@ static uint64_t sum_connections(const struct hg_host *h)
     return n;
 }
 
-static uint64_t sum_slow(const struct hg_host *h)
-{
-    uint64_t n = 0;
-
-    for (uint32_t i = 0; i < h->nseats; i++)
-        n += HG_GET(&h->seats[i].metrics, slow_clients);
-    return n;
-}
-
 static void health(struct request *r)
 {
     struct hg_buf b = {0};
@@ -90,7 +81,7 @@ static void health(struct request *r)
                 "{\"status\":\"healthy\",\"connections\":%llu,\"sessions\":%llu,\"uptime\":%.3f,"
                 "\"slowSockets\":%llu,\"worker\":%u,\"host\":",
                 n, n, (double)(hg_wall_ms() - r->w->host->start_wall_ms) / 1000.0,
-                (unsigned long long)sum_slow(r->w->host), r->w->boot->slot);
+                (unsigned long long)hg_slow_clients(r->w), r->w->boot->slot);
     hg_json_add_str(&b, hg_slice_str(r->w->host_name));
     hg_buf_adds(&b, "}");
     answer(r, 200, "application/json", hg_buf_slice(&b), "");

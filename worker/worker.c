@@ -29,6 +29,7 @@ enum {
     DRAIN_TICK_MS = 10,
     DRAIN_PER_SECOND = 2000, /* paced: their clients come back somewhere (lessons 8) */
     TITLE_MS = 1000,
+    SLOW_MS = 250, /* as the sources looked */
     FLUSH_MS = 2000,
 };
 
@@ -336,6 +337,20 @@ static void on_turn(void *arg)
     hg_doing_set(w, HG_DOING_WAIT);
 }
 
+/* The last resort of the sources (spec 9): all workers stop reading Kafka while too many clients of
+ * the host are slow. Kept by the door, so it holds for partitions that come meanwhile, too (B-17).
+ */
+static void on_slow(void *arg, struct hg_mono now)
+{
+    struct hg_worker *w = arg;
+    uint64_t most = (uint64_t)w->conf->slow_socket_pause_threshold;
+
+    hg_kafka_pause(w->kafka, most > 0 && hg_slow_clients(w) > most);
+    if (most > 0)
+        hg_timer_start(hg_loop_timers(w->loop), &w->slow_timer, hg_mono_add(now, SLOW_MS * HG_MS),
+                       on_slow, w);
+}
+
 static void on_title(void *arg, struct hg_mono now)
 {
     struct hg_worker *w = arg;
@@ -346,8 +361,8 @@ static void on_title(void *arg, struct hg_mono now)
         setproctitle("worker %u (%u conns)", w->boot->slot, w->conns.open);
     }
     hg_log_tick();
-    hg_kafka_pause(w->kafka, w->conf->slow_socket_pause_threshold > 0 &&
-                                 w->conns.nslow > (uint64_t)w->conf->slow_socket_pause_threshold);
+    if (!hg_timer_is_running(&w->slow_timer)) /* the option may have come with HUP */
+        on_slow(w, now);
     hg_timer_start(hg_loop_timers(w->loop), &w->title_timer, hg_mono_add(now, TITLE_MS * HG_MS),
                    on_title, w);
 }

@@ -36,7 +36,8 @@ test('welcome, ping, subscribe, diffs in both encodings, unsubscribe', { timeout
   for (let n = 0; n < 20; n++) s.db.commit('orders', 'q', 'x', { n }); // odd LSNs as text, even ones as 8 bytes
   s.db.commit('orders', 'other', 'x', {});
   await s.db.flush();
-  await c.until(() => c.sub('q').diffs.length >= 20, { what: '20 diffs' });
+  // Diffs that the snapshot holds already may come again, if they were not read yet when it was asked for.
+  await c.until(() => c.sub('q').diffs.at(-1)?.lsn === s.db.lsnsAfter('orders', 'q', 0n).at(-1), { what: 'the last of 20 diffs' });
   await c.ping();
   assert.deepEqual(faultsOf(s.db, 'orders', c.sub('q'), { whole: true }), []);
   assert.ok(!c.subs.has('other'));
@@ -44,6 +45,7 @@ test('welcome, ping, subscribe, diffs in both encodings, unsubscribe', { timeout
   c.unsubscribe('orders', 'q');
   c.unsubscribe('orders', 'never was');
   await c.ping();
+  const heard = c.binary;
   s.db.commit('orders', 'q', 'x', {});
   await s.db.flush();
   const watcher = s.keep(await Client.open(s.hg.url));
@@ -52,7 +54,7 @@ test('welcome, ping, subscribe, diffs in both encodings, unsubscribe', { timeout
   await s.db.flush();
   await watcher.until(() => watcher.binary === 1);
   await c.ping();
-  assert.equal(c.binary, 20, 'nothing after unsubscribe');
+  assert.equal(c.binary, heard, 'nothing after unsubscribe');
 });
 
 test('tagged frames carry LSN, offset and the ack\'s sub', { timeout: 60000 }, async (t) => {

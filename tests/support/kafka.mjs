@@ -62,9 +62,17 @@ export async function makeTopics(brokers, topics) {
   await admin.connect();
   try {
     await admin.createTopics({
-      waitForLeaders: true,
+      waitForLeaders: false, // it gives up when the broker's metadata lag behind its controller
       topics: Object.entries(topics).map(([topic, numPartitions]) => ({ topic, numPartitions, replicationFactor: 1 })),
     });
+    await waitFor(async () => {
+      try {
+        const found = (await admin.fetchTopicMetadata({ topics: Object.keys(topics) })).topics;
+        return found.every((t) => t.partitions.length === topics[t.name] && t.partitions.every((p) => p.leader >= 0));
+      } catch {
+        return false;
+      }
+    }, { what: 'the topics to have leaders' });
   } finally {
     await admin.disconnect();
   }
