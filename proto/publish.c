@@ -118,10 +118,15 @@ int hg_publish_read(struct hg_slice body, bool underscore, struct hg_publish_lis
 {
     struct hg_json_val root, v;
     bool many;
+    int rc;
 
     *l = (struct hg_publish_list){0};
-    if (hg_json_parse(body, NULL, &l->doc) < 0)
-        return fail(l, "", "body: expected JSON");
+    rc = hg_json_parse(body, NULL, &l->doc);
+    if (rc < 0)
+        return fail(l, "",
+                    rc == -HG_E_DEPTH     ? "body: expected at most 32 levels of nesting"
+                    : rc == -HG_E_TOO_BIG ? "body: expected at most 65536 values"
+                                          : "body: expected JSON");
     root = hg_json_root(&l->doc);
     many = hg_json_type(root) == HG_JSON_ARRAY;
     if (many && hg_json_count(root) > HG_PUBLISH_BATCH)

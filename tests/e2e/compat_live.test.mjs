@@ -104,7 +104,7 @@ test('B-4: LSN headers of real producers are read: lsn, LSN, __lsn; 8 bytes or d
       messages: [{ key: 'demo_t|h', value: JSON.stringify({ stream: 'demo_t|h', lsn: String(more) }), headers: { __lsn: '1', LSN: '2', lsn: lsnHeader(more, 'text') } }],
     });
   }
-  await c.until(() => c.sub('h').diffs.length === sent.length, { what: () => `${sent.length} diffs` });
+  await c.until(() => c.sub('h').diffs.length === sent.length, { what: `${sent.length} diffs` });
   assert.deepEqual(c.sub('h').diffs.map((d) => d.lsn), sent);
   assert.equal(await s.hg.metric('headgate_records_no_lsn_total'), 0);
   const late = s.keep(await Client.open(s.hg.url));
