@@ -122,6 +122,7 @@ static void begin_payload(struct hg_ws_rx *rx)
 {
     rx->in_payload = true;
     rx->mask_at = 0;
+    rx->idle += is_control(opcode(rx)) || (rx->left == 0 && !is_fin(rx));
     if (opcode(rx) == OP_TEXT || opcode(rx) == OP_BINARY) {
         rx->msg_opcode = (unsigned char)opcode(rx);
         rx->utf8 = HG_UTF8_START;

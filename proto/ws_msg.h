@@ -48,6 +48,7 @@ struct hg_ws_rx {  /* at most 72 bytes; private to ws_msg.c */
     unsigned char msg_opcode;      /* of the message under way; 0: none */
     unsigned char control_n;       /* bytes of a control payload behind part_n */
     bool in_payload;               /* the header is complete */
+    uint32_t idle;                 /* frames that bring nothing, since they were last asked for */
 };
 
 void hg_ws_rx_init(struct hg_ws_rx *rx);
@@ -59,6 +60,15 @@ ssize_t hg_ws_rx_feed(struct hg_ws_rx *rx, size_t max_message, char *in, size_t 
 /* Frees the message handed out last, if rx holds it; an unfinished one stays. The next feed does
  * the same: this is for the time until then. */
 void hg_ws_rx_trim(struct hg_ws_rx *rx);
+/* Control frames and empty fragments since the last call: they cost work and bring nothing, so who
+ * sends many is a flood. */
+static inline uint32_t hg_ws_rx_take_idle(struct hg_ws_rx *rx)
+{
+    uint32_t n = rx->idle;
+
+    rx->idle = 0;
+    return n;
+}
 static inline size_t hg_ws_rx_held(const struct hg_ws_rx *rx) /* bytes of an unfinished message */
 {
     return rx->part_n;

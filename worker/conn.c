@@ -705,6 +705,15 @@ static void on_ping(struct hg_conns *cs, struct hg_conn *c, struct hg_slice data
 
 static void feed_closing(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n);
 
+/* control_rate a second, looked at by the tick: a quarter of it each. */
+static bool is_flood(const struct hg_conns *cs, struct hg_conn *c)
+{
+    uint32_t n = c->idle_frames + hg_ws_rx_take_idle(&c->rx);
+
+    c->idle_frames = (uint16_t)HG_MIN(n, UINT16_MAX);
+    return cs->conf->control_rate > 0 && n > HG_MAX(cs->conf->control_rate * TICK_MS / 1000, 1);
+}
+
 static void feed_ws(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
 {
     while (n > 0 && c->state == HG_CONN_OPEN) {
@@ -718,6 +727,10 @@ static void feed_ws(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
         }
         in += used;
         n -= (size_t)used;
+        if (c->rx.idle > 0 && is_flood(cs, c)) {
+            hg_conn_close(cs, c, -HG_E_FLOOD);
+            return;
+        }
         switch (ev.kind) {
         case HG_WS_TEXT:
         case HG_WS_BINARY:
@@ -761,6 +774,8 @@ static void feed_closing(struct hg_conns *cs, struct hg_conn *c, char *in, size_
 static void feed(struct hg_conns *cs, struct hg_conn *c, char *in, size_t n)
 {
     HG_ADD(cs->m, bytes_in, n);
+    if (c->tick_in != cs->tick)
+        c->idle_frames = 0;
     c->tick_in = cs->tick;
     switch (c->state) {
     case HG_CONN_HTTP:

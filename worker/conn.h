@@ -62,7 +62,8 @@ struct hg_conn {
     uint32_t tick_limit;             /* deadline of HTTP, CLOSING, LINGER */
     uint32_t wheel_next, wheel_prev; /* index + 1; private to conn.c */
     uint16_t wheel_slot;
-    uint32_t slow_at; /* place in the blocked list */
+    uint16_t idle_frames; /* that brought nothing, in this tick */
+    uint32_t slow_at;     /* place in the blocked list */
     uint32_t
         peer4; /* IPv4 peer in network order; IPv6 peers are read from the socket when asked for */
     struct hg_outq *out; /* NULL while nothing waits */

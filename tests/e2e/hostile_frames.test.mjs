@@ -138,7 +138,7 @@ test('each forbidden frame gets its close code, each allowed one its answer', { 
 });
 
 test('10,000 tiny fragments are one message; empty ones cost no memory', { timeout: 120000 }, async (t) => {
-  const s = await scene(t);
+  const s = await scene(t, { control_rate: 0 });
   const c = await s.open();
   await c.write(Buffer.concat([start(TEXT, ''), ...Array.from({ length: 10000 }, (_, i) => part(String(i % 10))), last('')]));
   await c.until(() => c.frames().length === 1);
@@ -199,6 +199,23 @@ test('a peer that says nothing more, not even to a ping, is closed with 1001', {
   assert.ok(got.before.length > 0 && got.before.every((f) => f === 'P:'), 'it was asked first');
   await s.by.unharmed('a mute peer');
   await onlyBystander(s.hg);
+});
+
+test('more pings, pongs or empty fragments than control_rate are a flood: 1008; fewer are not', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { control_rate: 400 });
+  const floods = [['pings', () => frame(PING, 'p')], ['pongs', () => frame(PONG, 'p')], ['empty fragments', () => part('')]];
+  for (const [what, make] of floods) {
+    const modest = await s.open(), c = await s.open();
+    for (const k of [modest, c]) await k.write(start(TEXT, ''));
+    await modest.write(Buffer.concat(Array.from({ length: 99 }, make)));
+    await modest.write(last('still here'));
+    await modest.until(() => modest.texts().includes('still here'));
+    await c.write(Buffer.concat(Array.from({ length: 1000 }, make)));
+    await c.until(() => c.ended, 20000);
+    assert.equal(c.closeCode(), 1008, what);
+    for (const k of [modest, c]) k.destroy();
+    await s.by.unharmed(what);
+  }
 });
 
 test('a flood of pings is answered or refused, and delays nobody', { timeout: 120000 }, async (t) => {
