@@ -13,11 +13,11 @@
 
 /* ---- what streams ask for ---- */
 
-static bool ready(void *ctx)
+static bool ready(void *ctx, bool calls)
 {
     struct hg_worker *w = ctx;
 
-    return hg_host_positions_known(w->host) && hg_kafka_replies_ready(w->kafka);
+    return hg_host_positions_known(w->host) && (!calls || hg_kafka_replies_ready(w->kafka));
 }
 
 static void interest(void *ctx, uint64_t hash, bool hold)

@@ -58,6 +58,11 @@ bool hg_stream_wants(const struct hg_streams *ss, struct hg_slice key)
     return attached(find(ss, key)) || attached(find_bare(ss, key));
 }
 
+static bool is_ready(const struct hg_streams *ss, const struct hg_flight *fl)
+{
+    return ss->ops->ready(ss->ctx, !fl->empty);
+}
+
 static bool is_flying(const struct hg_stream *st)
 {
     for (const struct hg_flight *fl = st->flights; fl; fl = fl->next)
@@ -738,7 +743,7 @@ static void on_empty_lands(void *arg, struct hg_mono now)
 
 static void fly(struct hg_streams *ss, struct hg_flight *fl)
 {
-    if (!ss->ops->ready(ss->ctx)) {
+    if (!is_ready(ss, fl)) {
         hg_timer_start(hg_loop_timers(ss->loop), &fl->timer,
                        hg_mono_add(now_of(ss), PACE_MS * HG_MS), on_flight_timer, fl);
         return;
@@ -1039,7 +1044,7 @@ static void on_attach_timer(void *arg, struct hg_mono now)
         if (i >= ss->nattaching)
             continue;
         sub = ss->attaching[i];
-        if (ss->ops->ready(ss->ctx)) {
+        if (is_ready(ss, sub->fl)) {
             ss->attaching[i] = ss->attaching[--ss->nattaching];
             begin(ss, sub);
         } else if (hg_mono_reached(now, sub->attach_by)) {
@@ -1093,7 +1098,7 @@ void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
     list->n++;
     stream_add(st, sub);
     HG_INC(ss->m, subscriptions);
-    if (ss->ops->ready(ss->ctx))
+    if (is_ready(ss, sub->fl))
         begin(ss, sub);
     else
         wait_for_positions(ss, sub);

@@ -104,8 +104,9 @@ struct hg_landing {
 };
 
 struct hg_stream_ops {
-    /* Are all start positions known, so that a watermark means something? */
-    bool (*ready)(void *ctx);
+    /* Are all start positions known, so that a watermark means something? calls: and can a call be
+     * answered? */
+    bool (*ready)(void *ctx, bool calls);
     /* Interest in this room, with fence; true to hold, false to drop it. */
     void (*interest)(void *ctx, uint64_t hash, bool hold);
     /* Walks all rings to their heads, then the watermark: max of what was walked and what is
