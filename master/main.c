@@ -36,6 +36,12 @@ static void put(struct hg_buf *b)
     hg_buf_fini(b);
 }
 
+static void put_err(struct hg_buf *b)
+{
+    fwrite(b->n ? b->p : "", 1, b->n, stderr);
+    hg_buf_fini(b);
+}
+
 static const char usage[] =
     "headgate " HG_VERSION ": ordered changes from Kafka to WebSocket clients\n"
     "\n"
@@ -151,7 +157,7 @@ static struct hg_conf *load(const struct command *cmd, bool quiet)
     struct hg_buf report = {0};
     int rc = hg_conf_load(&in, &conf, &report);
     if (rc < 0 || !quiet)
-        fwrite(report.n ? report.p : "", 1, report.n, stderr);
+        put_err(&report);
     hg_buf_fini(&report);
     return rc < 0 ? NULL : conf;
 }
@@ -161,7 +167,9 @@ static int check(const struct command *cmd)
     struct hg_conf *conf = load(cmd, false);
     if (!conf)
         return 2;
-    int rc = hg_master_check(conf);
+    struct hg_buf report = {0};
+    int rc = hg_worker_check_conf(conf, &report) ? hg_master_check(conf) : -HG_E_CONF_VALUE;
+    put_err(&report);
     hg_conf_free(conf);
     if (rc == 0)
         puts("headgate: the configuration is good");
@@ -196,7 +204,11 @@ static int run_worker(const struct hg_master_worker *w)
 static int run_master(const struct command *cmd)
 {
     struct hg_master_in in = {
-        .conf_in = conf_in(cmd), .worker = run_worker, .devbroker = hg_devbroker_main};
+        .conf_in = conf_in(cmd),
+        .worker = run_worker,
+        .devbroker = hg_devbroker_main,
+        .check = hg_worker_check_conf,
+    };
     setproctitle("master");
     return hg_master_run(&in);
 }

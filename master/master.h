@@ -31,6 +31,9 @@ struct hg_master_in {
         const struct hg_master_worker *w); /* runs in the child; its result is the exit code */
     int (*devbroker)(
         int ready_fd); /* --dev: the embedded broker, in a child of its own; may be NULL */
+    /* What only the worker can tell of a configuration (keys); false with lines in report; may be
+     * NULL. */
+    bool (*check)(const struct hg_conf *conf, struct hg_buf *report);
 };
 
 /* Exit codes: 0 ended as asked, 1 could not start or go on, 2 bad configuration. */

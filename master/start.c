@@ -121,12 +121,12 @@ int hg_master_check(const struct hg_conf *conf)
 
 /* ---- configuration ---- */
 
-int hg_master_load_conf(struct hg_master *m, struct hg_conf **out, struct hg_buf *report)
+/* Above the embedded broker: its address stands where --kafka-brokers would. */
+static int load_options(struct hg_master *m, struct hg_conf **out, struct hg_buf *report)
 {
     struct hg_conf_in in = m->in->conf_in;
     if (!m->dev.embedded)
         return hg_conf_load(&in, out, report);
-    /* The embedded broker's address stands where --kafka-brokers would. */
     char **argv = hg_calloc((size_t)in.argc + 3, sizeof *argv);
     for (int i = 0; i < in.argc; i++)
         argv[i] = in.argv[i];
@@ -137,6 +137,16 @@ int hg_master_load_conf(struct hg_master *m, struct hg_conf **out, struct hg_buf
     int rc = hg_conf_load(&in, out, report);
     free(argv);
     return rc;
+}
+
+int hg_master_load_conf(struct hg_master *m, struct hg_conf **out, struct hg_buf *report)
+{
+    int rc = load_options(m, out, report);
+    if (rc < 0 || !m->in->check || m->in->check(*out, report))
+        return rc;
+    hg_conf_free(*out);
+    *out = NULL;
+    return -HG_E_CONF_VALUE;
 }
 
 void hg_master_log_report(const struct hg_buf *report, const char *tag)

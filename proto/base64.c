@@ -73,3 +73,21 @@ bool hg_b64_is_clean(struct hg_slice s)
     }
     return !(plain && url) && n % 4 != 1 && (pad == 0 || s.n % 4 == 0);
 }
+
+int hg_b64url_decode(struct hg_buf *out, struct hg_slice s)
+{
+    unsigned bits = 0, have = 0;
+    hg_buf_reserve(out, s.n / 4 * 3 + 3);
+    for (size_t i = 0; i < s.n; i++) {
+        int v = s.p[i] == '+' || s.p[i] == '/' ? -1 : value_of(s.p[i]);
+        if (v < 0)
+            return -1;
+        bits = bits << 6 | (unsigned)v;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            out->p[out->n++] = (char)(bits >> have);
+        }
+    }
+    return have == 6 || bits & ((1u << have) - 1) ? -1 : 0;
+}

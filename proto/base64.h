@@ -14,4 +14,8 @@ void hg_b64_decode_lenient(
  * guessed at. */
 bool hg_b64_is_clean(struct hg_slice s);
 
+/* base64url (RFC 4648 5) without padding, as RFC 7515 2 has it, and nothing else: no blank, no "=",
+ * no stray bit in the last character. 0, or -1 with part of it in out. */
+int hg_b64url_decode(struct hg_buf *out, struct hg_slice s) HG_MUST_CHECK;
+
 #endif

@@ -9,6 +9,7 @@
 
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 1.3 */
 #define BEARER "bearer."
+#define OWN "headgate"
 enum { KEY_LEN = 24 }; /* 16 bytes in base64 */
 
 bool hg_ws_is_upgrade(const struct hg_http_req *req)
@@ -87,9 +88,14 @@ static void note_subprotocol(struct hg_slice token, struct hg_ws_offer *offer)
         offer->bearer = hg_slice_of(token.p + sizeof BEARER - 1, token.n - (sizeof BEARER - 1));
     if (hg_slice_is(token, "json"))
         offer->has_json = true;
+    if (hg_slice_is(token, OWN)) {
+        offer->has_headgate = true;
+        offer->subprotocol = token;
+        return;
+    }
     if (!hg_http_is_token(token)) /* not ours to echo */
         return;
-    if (!offer->subprotocol.p || (!bearer && is_bearer(offer->subprotocol)))
+    if (!offer->subprotocol.p || (!offer->has_headgate && !bearer && is_bearer(offer->subprotocol)))
         offer->subprotocol = token;
 }
 
@@ -132,6 +138,12 @@ bool hg_ws_origin_allowed(const char *list, struct hg_slice origin)
         active = true;
     }
     return !active;
+}
+
+void hg_ws_hide_bearer(struct hg_ws_offer *offer)
+{
+    if (is_bearer(offer->subprotocol))
+        offer->subprotocol = HG_SLICE_NONE;
 }
 
 void hg_ws_accept(struct hg_buf *out, const struct hg_ws_offer *offer)

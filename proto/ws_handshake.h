@@ -9,8 +9,8 @@
  *   }
  *
  * 1. The request is whole and has no body: what follows its head is frames.
- * 2. Subprotocols: one that was offered is chosen, the first that is no bearer token if there is
- *    one; none if none was offered (spec B-1).
+ * 2. Subprotocols: one that was offered is chosen, "headgate" before others, then the first that is
+ *    no bearer token if there is one; none if none was offered (spec B-1).
  * 3. Extensions are never negotiated. offer's slices borrow from what req borrows from.
  */
 #ifndef HG_PROTO_WS_HANDSHAKE_H
@@ -25,6 +25,7 @@ struct hg_ws_offer {
     struct hg_slice subprotocol; /* chosen, or p == NULL */
     struct hg_slice bearer;      /* what follows "bearer." in the first such token, or p == NULL */
     bool has_json;               /* subprotocol "json" was offered */
+    bool has_headgate;           /* and "headgate", which is chosen then */
     struct hg_slice origin;      /* p == NULL: none */
 };
 
@@ -37,6 +38,9 @@ int hg_ws_handshake(const struct hg_http_req *req, struct hg_ws_offer *offer,
 /* Is origin in the comma list (exact, case-sensitive, entries trimmed, empties dropped)? An empty
  * list allows all; an active one refuses none given. */
 bool hg_ws_origin_allowed(const char *list, struct hg_slice origin);
+/* Chooses none rather than a bearer token, which would come back in the answer. A client that
+ * offers nothing else may refuse that answer: it is to offer "headgate" beside it. */
+void hg_ws_hide_bearer(struct hg_ws_offer *offer);
 /* The 101 response. */
 void hg_ws_accept(struct hg_buf *out, const struct hg_ws_offer *offer);
 

@@ -146,6 +146,8 @@ static uint32_t due_of(const struct hg_conns *cs, const struct hg_conn *c)
 
         due = (int32_t)(idle - due) < 0 ? idle : due;
     }
+    if (c->tick_end && (int32_t)(c->tick_end - due) < 0)
+        due = c->tick_end;
     return due;
 }
 
@@ -193,6 +195,10 @@ static void on_due(struct hg_conns *cs, struct hg_conn *c)
     if (c->state != HG_CONN_OPEN) {
         if ((int32_t)(cs->tick - c->tick_limit) >= 0)
             hg_conn_drop(cs, c);
+        return;
+    }
+    if (c->tick_end && (int32_t)(cs->tick - c->tick_end) >= 0) {
+        hg_conn_close(cs, c, -HG_E_TOKEN_EXPIRED);
         return;
     }
     if (cs->conf->idle_timeout > 0 && cs->tick - c->tick_in >= ticks_of(cs->conf->idle_timeout)) {
@@ -967,6 +973,15 @@ int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer)
     c->tick_limit = cs->tick + ticks_of(cs->conf->handshake_timeout);
     wheel_insert(cs, c, c->tick_limit);
     return 0;
+}
+
+void hg_conn_end_in(struct hg_conns *cs, struct hg_conn *c, int64_t us)
+{
+    const int64_t most = (int64_t)TICK_MS * HG_MS
+                         << 30; /* eight years: ticks are compared modulo */
+
+    c->tick_end = cs->tick + 1 + ticks_of(HG_MIN(us, most)); /* this tick began before now */
+    c->tick_end += c->tick_end == 0;
 }
 
 void hg_conn_upgraded(struct hg_conns *cs, struct hg_conn *c)

@@ -60,6 +60,7 @@ struct hg_conn {
     uint32_t tick_in;                /* tick of the last input */
     uint32_t tick_ping;              /* tick of the next ping */
     uint32_t tick_limit;             /* deadline of HTTP, CLOSING, LINGER */
+    uint32_t tick_end;               /* OPEN ends then, see hg_conn_end_in; 0: no end is set */
     uint32_t wheel_next, wheel_prev; /* index + 1; private to conn.c */
     uint16_t wheel_slot;
     uint16_t idle_frames; /* that brought nothing, in this tick */
@@ -124,6 +125,8 @@ void hg_conns_fini(struct hg_conns *cs); /* drops every connection */
 int hg_conn_accept(struct hg_conns *cs, int fd, const struct hg_addr *peer) HG_MUST_CHECK;
 void hg_conn_upgraded(struct hg_conns *cs,
                       struct hg_conn *c); /* HTTP -> OPEN; hg_conn_feed_rest must follow */
+/* The session to come is closed (TOKEN_EXPIRED) after so long; call it before hg_conn_upgraded. */
+void hg_conn_end_in(struct hg_conns *cs, struct hg_conn *c, int64_t us);
 void hg_conn_feed_rest(struct hg_conns *cs, struct hg_conn *c,
                        struct hg_slice rest); /* frames behind the request; frees c->in */
 void hg_conn_answered(struct hg_conns *cs,

@@ -90,6 +90,7 @@ struct hg_worker {
     struct hg_typed typed;
     struct hg_seeds seeds;
     struct hg_publishing publish;
+    struct hg_jwt_keys *jwt_keys; /* see identity.h; NULL unless auth is jwt */
     struct hg_watch listen, ipc;
     struct hg_timer accept_pause, drain_timer, title_timer, slow_timer;
     struct hg_mono drain_until;

@@ -9,11 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "common/base/slice.h"
+#include "common/sys/perm.h"
 
 struct hg_room;
 struct hg_sub;
-
-enum { HG_PERM_JOIN = 1, HG_PERM_PUBLISH = 2, HG_PERM_PUBLISH_ALL = 4 };
 
 struct hg_sub_list { /* subscriptions of a session; kept by stream.c */
     struct hg_sub *first;
@@ -35,7 +34,7 @@ struct hg_session {
     struct hg_client_calls calls; /* in flight; kept by calls.c */
     uint16_t nrooms, rooms_cap;
     uint16_t ncalls; /* in calls */
-    uint8_t perms;
+    uint8_t perms;   /* enum hg_perm */
     uint8_t dialect; /* enum hg_dialect_id */
     bool presence;   /* its coming and going is told to others who want that, and theirs to it */
     int64_t rate;    /* of typed broadcasts, see rate.h */

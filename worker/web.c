@@ -12,6 +12,7 @@
 #include "worker/channels.h"
 #include "worker/console.h"
 #include "worker/dialect.h"
+#include "worker/identity.h"
 #include "worker/publish.h"
 #include "worker/typed.h"
 
@@ -25,7 +26,7 @@
     "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: "           \
     "no-cache\r\n"
 
-enum { MAX_BODY = 65536, TENANT_MAX = HG_ROUTE_TENANT_MAX, USER_MAX = 256 };
+enum { MAX_BODY = 65536 };
 
 struct request {
     struct hg_worker *w;
@@ -60,7 +61,9 @@ static void refuse(struct request *r, int err, const char *why)
     HG_ERR_INC(r->w->m, err);
     r->keep = false;
     answer(r, status, "text/plain; charset=utf-8", hg_slice_of(body, (size_t)n),
-           err == -HG_E_WS_VERSION ? "Sec-WebSocket-Version: 13\r\n" : "");
+           err == -HG_E_WS_VERSION     ? HG_WS_VERSION_HEADER
+           : err == -HG_E_UNAUTHORIZED ? "WWW-Authenticate: Bearer\r\n"
+                                       : "");
 }
 
 static uint64_t sum_connections(const struct hg_host *h)
@@ -277,76 +280,6 @@ static ssize_t publish(struct request *r, struct hg_slice rest)
     return (ssize_t)n;
 }
 
-/* ---- identity ---- */
-
-struct identity {
-    struct hg_slice tenant, user;
-    bool named_user;
-};
-
-static bool is_believed(struct request *r)
-{
-    struct hg_addr peer;
-
-    if (r->w->conf->auth == HG_AUTH_TRUST)
-        return true;
-    if (!*r->w->conf->trusted_proxies)
-        return false;
-    hg_conn_peer(r->c, &peer);
-    return hg_cidr_list_has(hg_slice_str(r->w->conf->trusted_proxies), &peer);
-}
-
-static struct hg_slice first_of(struct hg_slice a, struct hg_slice b)
-{
-    return a.n ? a : b;
-}
-
-static void tell_ignored(struct request *r)
-{
-    struct hg_addr peer;
-    char ip[HG_ADDR_TEXT];
-
-    HG_INC(r->w->m, identity_ignored);
-    hg_conn_peer(r->c, &peer);
-    hg_addr_ip_text(&peer, ip);
-    hg_log_limited(HG_LOG_WARN, NULL, "identity.ignored",
-                   "peer=%s why=\"x-tenant or x-user from a peer that is not listed\" "
-                   "accept=\"trusted_proxies = %s, or auth = trust\"",
-                   ip, ip);
-}
-
-static void identify(struct request *r, const struct hg_ws_offer *offer, struct identity *id)
-{
-    struct hg_slice tenant = hg_http_get(&r->req, "x-tenant");
-    struct hg_slice user =
-        first_of(hg_http_get(&r->req, "x-user-id"), hg_http_get(&r->req, "x-user"));
-
-    *id = (struct identity){.tenant = hg_slice_str(r->w->conf->default_tenant)};
-    if (is_believed(r)) {
-        id->tenant = first_of(tenant, id->tenant);
-        id->user = user;
-    } else if (tenant.n || user.n) {
-        tell_ignored(r);
-    }
-    if (r->w->conf->auth == HG_AUTH_TRUST &&
-        offer->bearer.n) /* an unverified token: the sources' way only */
-        id->user = offer->bearer;
-    id->named_user = id->user.n > 0;
-}
-
-static unsigned permissions(const struct hg_conf *conf)
-{
-    struct hg_slice rest = hg_slice_str(conf->default_permissions), item;
-    unsigned perms = 0;
-
-    while (hg_conf_list_next(&rest, &item))
-        perms |= hg_slice_is(item, "join")          ? HG_PERM_JOIN
-                 : hg_slice_is(item, "publish")     ? HG_PERM_PUBLISH
-                 : hg_slice_is(item, "publish_all") ? HG_PERM_PUBLISH_ALL
-                                                    : 0;
-    return perms;
-}
-
 /* ---- upgrade ---- */
 
 static void welcome(struct hg_worker *w, struct hg_conn *c)
@@ -379,16 +312,17 @@ static void greet(struct request *r, enum hg_dialect_id dialect)
     hg_typed_opened(r->w, r->c);
 }
 
-static void session_open(struct request *r, const struct identity *id, enum hg_dialect_id dialect)
+static void session_open(struct request *r, const struct hg_identity *id,
+                         enum hg_dialect_id dialect)
 {
     struct hg_session *s = &r->c->s;
     struct hg_slice tenant;
 
     hg_session_id_new(s->id);
     s->dialect = (uint8_t)dialect;
-    s->perms = (uint8_t)permissions(r->w->conf);
+    s->perms = (uint8_t)id->perms;
     s->tenant = hg_atom_get(id->tenant);
-    s->user = hg_atom_get(id->named_user ? id->user : hg_slice_str(hg_dialect(dialect)->user));
+    s->user = hg_atom_get(id->user.n ? id->user : hg_slice_str(hg_dialect(dialect)->user));
     s->path = hg_atom_get(r->req.path);
     tenant = hg_atom_text(s->tenant);
     hg_ids_add(&r->w->ids, r->c);
@@ -399,7 +333,7 @@ static void session_open(struct request *r, const struct identity *id, enum hg_d
 }
 
 /* 0, or why the handshake is refused. */
-static int check_upgrade(struct request *r, struct hg_ws_offer *offer, struct identity *id,
+static int check_upgrade(struct request *r, struct hg_ws_offer *offer, struct hg_identity *id,
                          const char **why)
 {
     int rc = hg_ws_handshake(&r->req, offer, why);
@@ -407,45 +341,59 @@ static int check_upgrade(struct request *r, struct hg_ws_offer *offer, struct id
     if (rc < 0)
         return rc;
     *why = NULL;
+    if (r->w->conf->auth == HG_AUTH_JWT) /* what is verified is worth stealing */
+        hg_ws_hide_bearer(offer);
     if (!hg_ws_origin_allowed(r->w->conf->allowed_origins, offer->origin))
         return -HG_E_ORIGIN;
-    identify(r, offer, id);
-    if (id->user.n > USER_MAX)
-        return -HG_E_HTTP_SYNTAX;
-    return hg_route_check_tenant(id->tenant, r->w->conf->tenant_underscore == HG_ALLOW, why);
+    return hg_identify(r->w, &(struct hg_asker){r->c, &r->req, offer}, id, why);
 }
 
-static void upgrade(struct request *r, struct hg_slice rest)
+static bool accept_upgrade(struct request *r, const struct hg_ws_offer *offer)
+{
+    struct hg_buf out = {0};
+
+    hg_ws_accept(&out, offer);
+    hg_conn_send_raw(&r->w->conns, r->c, hg_buf_slice(&out));
+    hg_buf_fini(&out);
+    /* Otherwise the answers of requests before this one filled it up, or it is gone. */
+    return r->c->state == HG_CONN_HTTP;
+}
+
+static void open_websocket(struct request *r, const struct hg_identity *id,
+                           enum hg_dialect_id dialect, struct hg_slice rest)
 {
     struct hg_worker *w = r->w;
     struct hg_conn *c = r->c;
-    struct hg_ws_offer offer;
-    struct identity id;
-    enum hg_dialect_id dialect;
-    struct hg_buf out = {0};
-    const char *why = NULL;
-    int rc = check_upgrade(r, &offer, &id, &why);
 
-    if (rc < 0) {
-        HG_INC(w->m, handshakes_refused);
-        refuse(r, rc, why);
-        return;
-    }
-    dialect = hg_dialect_of(w->conf, r->req.path, offer.bearer.p || offer.has_json);
-    hg_ws_accept(&out, &offer);
-    hg_conn_send_raw(&w->conns, c, hg_buf_slice(&out));
-    hg_buf_fini(&out);
-    if (c->state !=
-        HG_CONN_HTTP) /* answers of requests before this one filled it up, or it is gone */
-        return;
     HG_INC(w->m, handshakes);
     c->echo = *w->conf->echo_path && hg_slice_is(r->req.path, w->conf->echo_path);
     if (!c->echo)
-        session_open(r, &id, dialect);
+        session_open(r, id, dialect);
+    if (id->lasts_us)
+        hg_conn_end_in(&w->conns, c, id->lasts_us);
     hg_conn_upgraded(&w->conns, c);
     if (!c->echo)
         greet(r, dialect);
     hg_conn_feed_rest(&w->conns, c, rest);
+}
+
+static void upgrade(struct request *r, struct hg_slice rest)
+{
+    struct hg_ws_offer offer;
+    struct hg_identity id = {0};
+    const char *why = NULL;
+    int rc = check_upgrade(r, &offer, &id, &why);
+
+    if (rc < 0) {
+        HG_INC(r->w->m, handshakes_refused);
+        refuse(r, rc, why);
+    } else if (accept_upgrade(r, &offer)) {
+        open_websocket(r, &id,
+                       hg_dialect_of(r->w->conf, r->req.path,
+                                     !offer.has_headgate && (offer.bearer.p || offer.has_json)),
+                       rest);
+    }
+    hg_identity_fini(&id);
 }
 
 void hg_web_gone(struct hg_worker *w, struct hg_conn *c)

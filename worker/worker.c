@@ -15,6 +15,7 @@
 #include "worker/calls.h"
 #include "worker/core.h"
 #include "worker/dispatch.h"
+#include "worker/identity.h"
 #include "worker/ingest.h"
 #include "worker/publish.h"
 #include "worker/queries.h"
@@ -252,6 +253,7 @@ static void conf_live(struct hg_worker *w, struct hg_slice text)
     else
         hg_log(HG_LOG_INFO, NULL, "conf.live", "applied=%d", rc);
     limit_connections(w->conf);
+    hg_identity_load(w);
     hg_log_set_level((enum hg_log_level)w->conf->log_level);
 }
 
@@ -441,6 +443,7 @@ static void end(struct hg_worker *w)
     hg_kafka_free(w->kafka, FLUSH_MS);
     hg_ingest_fini(w);
     hg_interests_fini(&w->interests);
+    hg_identity_unload(w);
     hg_buf_fini(&w->text);
     hg_loop_free(w->loop);
 }
@@ -460,6 +463,7 @@ int hg_worker_main(const struct hg_worker_boot *boot)
     if (*w.conf->host_id || gethostname(w.host_name, sizeof w.host_name - 1) < 0)
         strlcpy(w.host_name, w.conf->host_id, sizeof w.host_name);
     limit_connections(w.conf);
+    hg_identity_load(&w);
     w.loop = hg_loop_new();
     rc = start(&w);
     if (rc == 0)
@@ -468,4 +472,9 @@ int hg_worker_main(const struct hg_worker_boot *boot)
         hg_log(HG_LOG_ERROR, NULL, "worker.start_failed", "err=%s", hg_err_row(rc)->name);
     end(&w);
     return rc == 0 ? 0 : 1;
+}
+
+bool hg_worker_check_conf(const struct hg_conf *conf, struct hg_buf *report)
+{
+    return hg_identity_check(conf, report);
 }

@@ -21,4 +21,8 @@ struct hg_worker_boot {
 /* Serves until the master says stop or its end of the socketpair is gone; returns the exit code. */
 int hg_worker_main(const struct hg_worker_boot *boot);
 
+/* May workers be started with this, or be told it? What only they can tell: keys. false: report
+ * says why, in lines as hg_conf_load has them. */
+bool hg_worker_check_conf(const struct hg_conf *conf, struct hg_buf *report) HG_MUST_CHECK;
+
 #endif

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/err.h"
+#include "common/sys/conf_keys.h"
 #include "common/sys/conf_load.h"
 #include "common/sys/conf_text.h"
 
@@ -282,6 +283,25 @@ static void warn_of_bare_names(struct hg_load *ld)
                          ld->f->origin[HG_OI_kafka_topics], HG_SLICE_ARG(item));
 }
 
+static void check_jwt(struct hg_load *ld)
+{
+    const struct hg_conf *cf = &ld->f->cf;
+    char **from = ld->f->origin;
+
+    if (cf->auth != HG_AUTH_JWT) {
+        if (cf->jwt_keys[0])
+            hg_load_warn(ld, "%s: jwt_keys: not used without auth = jwt", from[HG_OI_jwt_keys]);
+        return;
+    }
+    if (!cf->jwt_keys[0])
+        hg_load_fail(ld, -HG_E_CONF_VALUE, "%s: auth = jwt needs jwt_keys", from[HG_OI_auth]);
+    if (cf->jwt_cookie[0] && !cf->allowed_origins[0])
+        hg_load_fail(ld, -HG_E_CONF_VALUE,
+                     "%s: jwt_cookie needs allowed_origins: a browser sends the cookie with a "
+                     "WebSocket that any site opens",
+                     from[HG_OI_jwt_cookie]);
+}
+
 static void check_between(struct hg_load *ld)
 {
     const struct hg_conf *cf = &ld->f->cf;
@@ -302,6 +322,7 @@ static void check_between(struct hg_load *ld)
                      "%s: default_tenant: bad value \"%s\": \"_\" needs tenant_underscore = allow",
                      from[HG_OI_default_tenant], cf->default_tenant);
     warn_of_bare_names(ld);
+    check_jwt(ld);
     if (cf->auth == HG_AUTH_TRUST)
         hg_load_warn(ld, "%s: auth = trust: every client's tenant and user are believed",
                      from[HG_OI_auth]);
@@ -328,6 +349,7 @@ static void set_defaults(struct hg_load *ld)
         HG_BUG_ON(hg_opt_set(&ld->f->cf, &hg_opts[i], hg_slice_str(hg_opts[i].def), &why) < 0);
         set_origin(ld, &hg_opts[i], "default");
     }
+    ld->f->cf.jwt_key_data = hg_strdup("");
 }
 
 struct hg_conf *hg_conf_defaults(void)
@@ -349,6 +371,7 @@ int hg_conf_load(const struct hg_conf_in *in, struct hg_conf **out, struct hg_bu
     for (int i = 0; i < in->argc;)
         i += load_flag(&ld, in->argc - i, in->argv + i);
     derive(&ld);
+    hg_load_jwt_keys(&ld);
     if (ld.rc == 0)
         check_between(&ld);
     hg_load_vars_fini(&ld);
@@ -368,6 +391,7 @@ void hg_conf_free(struct hg_conf *cf)
         hg_opt_free(cf, &hg_opts[i]);
         free(*hg_conf_origin(cf, &hg_opts[i]));
     }
+    free(cf->jwt_key_data);
     free(cf);
 }
 

@@ -25,7 +25,7 @@
 #include "common/base/buf.h"
 
 enum hg_profile { HG_PROFILE_AUTO, HG_PROFILE_V1, HG_PROFILE_V2, HG_PROFILE_V3 };
-enum hg_auth { HG_AUTH_HEADERS, HG_AUTH_TRUST };
+enum hg_auth { HG_AUTH_HEADERS, HG_AUTH_TRUST, HG_AUTH_JWT };
 enum hg_query_mode { HG_QUERY_AUTO, HG_QUERY_STRICT, HG_QUERY_LENIENT };
 enum hg_row_shape { HG_ROW_NESTED, HG_ROW_FLAT, HG_ROW_BOTH };
 enum hg_refuse { HG_REFUSE, HG_ALLOW };
@@ -47,6 +47,7 @@ struct hg_conf {
 #define HG_OPT(type, name, def, min, max, reload, sources, doc) HG_CT_##type name;
 #include "common/sys/conf.def"
 #undef HG_OPT
+    char *jwt_key_data; /* no option: what the files of jwt_keys hold, see conf_keys.h; a secret */
 };
 
 struct hg_conf_in {

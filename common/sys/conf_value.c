@@ -8,7 +8,9 @@
 #include "common/base/err.h"
 #include "common/base/nearest.h"
 #include "common/base/num.h"
+#include "common/sys/conf_keys.h"
 #include "common/sys/conf_text.h"
+#include "common/sys/perm.h"
 #include "common/sys/sock.h"
 
 const struct hg_opt hg_opts[HG_OPT_COUNT] = {
@@ -264,13 +266,27 @@ static const char *check_tenant(struct hg_slice s)
     return memchr(s.p, '|', s.n) ? "a tenant's name has no \"|\"" : NULL;
 }
 
+static const char which_permissions[] = "permissions are"
+#define HG_PERM(name, word, doc) " " #word
+#include "common/sys/perm.def"
+#undef HG_PERM
+    ;
+
 static const char *check_permissions(struct hg_slice s)
 {
     struct hg_slice item;
 
     while (hg_conf_list_next(&s, &item))
-        if (!is_word_of("join|publish|publish_all", item))
-            return "permissions are join, publish and publish_all";
+        if (!hg_perm_find(item))
+            return which_permissions;
+    return NULL;
+}
+
+static const char *check_cookie(struct hg_slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (strchr(" \t\"(),/:;<=>?@[\\]{}", s.p[i])) /* RFC 6265 4.1.1 */
+            return "not a cookie's name";
     return NULL;
 }
 
@@ -392,6 +408,8 @@ static const struct {
     CHECK(listen, check_ip),
     CHECK(admin_listen, check_admin),
     CHECK(trusted_proxies, check_networks),
+    CHECK(jwt_keys, hg_conf_jwt_keys_check),
+    CHECK(jwt_cookie, check_cookie),
     CHECK(default_tenant, check_tenant),
     CHECK(default_permissions, check_permissions),
     CHECK(echo_path, check_path),

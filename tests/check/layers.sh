@@ -50,6 +50,7 @@ door librdkafka 'librdkafka/|rdkafka' 'worker/(kafka_[a-z_]+\.[ch]|kafka\.c|devb
 door libnats 'nats/|nats\.h' 'worker/bus_nats\.c'
 door cJSON '(cjson/)?cJSON' 'proto/json\.c'
 door FlatBuffers 'flatbuffers/|[a-z_]+_generated\.h' 'proto/[a-z0-9_]*\.cc'
+door OpenSSL 'openssl/' 'proto/(sha1|ws_handshake)\.c|worker/jwt_keys\.c'
 door epoll 'sys/epoll\.h' 'common/sys/loop\.c'
 door SQLite 'sqlite3' 'nobody'
 exit $bad

@@ -137,6 +137,8 @@ static void one_offered_subprotocol_is_chosen(void **state)
         {"Sec-WebSocket-Protocol:\r\n", "-", "-", false},
         {"Sec-WebSocket-Protocol: bearer.a/b==, json\r\n", "json", "a/b==", true},
         {"Sec-WebSocket-Protocol: bearerx\r\n", "bearerx", "-", false},
+        {"Sec-WebSocket-Protocol: headgate, bearer.a\r\n", "headgate", "a", false},
+        {"Sec-WebSocket-Protocol: bearer.a, json, headgate, x\r\n", "headgate", "a", true},
     };
     for (size_t i = 0; i < HG_COUNTOF(want); i++) {
         char in[512], got[3][64];
@@ -151,6 +153,32 @@ static void one_offered_subprotocol_is_chosen(void **state)
             offer.has_json != want[i].json)
             fail_msg("%s: chosen %s, bearer %s, json %d", want[i].offer, got[0], got[1],
                      offer.has_json);
+    }
+}
+
+static void a_bearer_token_can_be_kept_out_of_the_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *offer, *chosen;
+    } want[] = {{"bearer.abc", "-"},
+                {"bearer.a, bearer.b", "-"},
+                {"bearer.a, json", "json"},
+                {"bearer.a, headgate", "headgate"}};
+    for (size_t i = 0; i < HG_COUNTOF(want); i++) {
+        struct hg_ws_offer offer;
+        struct hg_buf text = {0}, out = {0};
+        const char *why;
+        hg_buf_addf(&text, GOOD "Sec-WebSocket-Protocol: %s\r\n\r\n", want[i].offer);
+        struct hg_http_req req = parse(hg_test_text(&text));
+        assert_int_equal(hg_ws_handshake(&req, &offer, &why), 0);
+        hg_ws_hide_bearer(&offer);
+        assert_true(hg_slice_is(offer.subprotocol.p ? offer.subprotocol : HG_SLICE_LIT("-"),
+                                want[i].chosen));
+        hg_ws_accept(&out, &offer);
+        hg_test_has_not(&out, "bearer");
+        hg_buf_fini(&text);
+        hg_buf_fini(&out);
     }
 }
 
@@ -218,6 +246,7 @@ int main(void)
         cmocka_unit_test(every_condition),
         cmocka_unit_test(an_upgrade_is_seen),
         cmocka_unit_test(one_offered_subprotocol_is_chosen),
+        cmocka_unit_test(a_bearer_token_can_be_kept_out_of_the_answer),
         cmocka_unit_test(origins_are_compared_exactly),
         cmocka_unit_test(origin_is_handed_out),
         cmocka_unit_test(the_answer_is_a_101),

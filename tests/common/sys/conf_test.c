@@ -94,7 +94,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"headgate.conf", "env", "secret", "example"};
+    static const char *const names[] = {"headgate.conf", "env", "secret", "example", "one", "two"};
     char path[128];
 
     (void)state;
@@ -125,6 +125,7 @@ static const struct {
     {"kafka_brokers", "k%d:9092"},
     {"kafka_topics", "t%d:diff"},
     {"kafka_properties", "a=%d"},
+    {"jwt_keys", "k%d=ES256:/k"},
     {"instance_id", "000000000000000%d"},
     {"backplane_url", "redis://h%d:1"},
 };
@@ -150,6 +151,8 @@ static void sample(const struct hg_opt *o, enum place p, char out[64])
         }
     if (strcmp(o->name, "default_permissions") == 0) {
         strcpy(out, permissions[p]);
+    } else if (strcmp(o->name, "auth") == 0) { /* jwt wants keys */
+        strcpy(out, p % 2 ? "trust" : "headers");
     } else if (strcmp(o->name, "backplane") == 0) {
         strcpy(out, p % 2 ? "" : "redis");
     } else if (o->type == HG_OT_BOOL) {
@@ -469,6 +472,25 @@ static void errors_name_value_range_and_place(void **state)
         {{.file = "default_tenant = a|b"}, V, "a tenant's name has no"},
         {{.file = "default_tenant = a_b"}, V, "needs tenant_underscore = allow"},
         {{.file = "default_permissions = join,fly"}, V, "permissions are"},
+        {{.file = "auth = jwt"}, V, "auth = jwt needs jwt_keys"},
+        {{.file = "jwt_keys = ES256"}, V, "items are ALG:file"},
+        {{.file = "jwt_keys = none:/k"}, V, "items are ALG:file"},
+        {{.file = "jwt_keys = es256:/k"}, V, "items are ALG:file"},
+        {{.file = "jwt_keys = =ES256:/k"}, V, "items are ALG:file"},
+        {{.file = "jwt_keys = a=ES256:"}, V, "items are ALG:file"},
+        {{.file =
+              "jwt_keys = ES256:1,ES256:2,ES256:3,ES256:4,ES256:5,ES256:6,ES256:7,ES256:8,ES256:9,"
+              "ES256:1,ES256:2,ES256:3,ES256:4,ES256:5,ES256:6,ES256:7,ES256:8"},
+         V,
+         "more than 16 keys"},
+        {{.file = "auth = jwt\njwt_keys = ES256:/nonexistent"},
+         F,
+         ":2: jwt_keys: /nonexistent: No such file"},
+        {{.file = "auth = jwt\njwt_keys = ES256:/dev/null\njwt_cookie = s"},
+         V,
+         "jwt_cookie needs allowed_origins"},
+        {{.file = "jwt_cookie = a b"}, V, "not a cookie's name"},
+        {{.file = "jwt_leeway = 11m"}, V, "out of range"},
         {{.file = "echo_path = echo"}, V, "begins with /"},
         {{.file = "profile_paths = /a=v4"}, V, "items are /prefix"},
         {{.file = "kafka_topics = a:diffs"}, V, "items are name"},
@@ -760,6 +782,73 @@ static void lists(void **state)
     assert_false(hg_conf_list_next(&rest, &item));
 }
 
+/* ---- keys ---- */
+
+static struct hg_conf *with_keys(const char *one, const char *two, const char *more)
+{
+    char a[128], b[128], file[512];
+
+    put_file("one", one, a);
+    put_file("two", two, b);
+    snprintf(file, sizeof file, "auth = jwt\njwt_keys = a:b=HS256:%s, ES256:%s\n%s", a, b, more);
+    return good(&(struct given){.file = file});
+}
+
+static void key_files_are_read_and_shown_nowhere(void **state)
+{
+    struct hg_conf *cf = with_keys("Az\n", "", "");
+    struct hg_buf out = {0};
+
+    (void)state;
+    assert_string_equal(cf->jwt_key_data, "417a0a,");
+    hg_conf_print(cf, HG_CONF_EFFECTIVE, &out);
+    hg_test_has_not(&out, "417a");
+    hg_test_has_not(&out, "Az");
+    hg_buf_fini(&out);
+    hg_conf_free(cf);
+    cf = good(
+        &(struct given){.file = "jwt_keys = HS256:/nonexistent"}); /* not with auth = headers */
+    assert_string_equal(cf->jwt_key_data, "");
+    hg_conf_free(cf);
+}
+
+static void other_bytes_in_a_key_file_are_a_change(void **state)
+{
+    struct hg_conf *a = with_keys("x", "y", ""), *b = with_keys("x", "z", ""),
+                   *worker = with_keys("x", "y", "");
+    struct hg_buf report = {0}, text = {0};
+
+    (void)state;
+    assert_int_equal(hg_conf_apply_live(a, b, &report), 1);
+    assert_string_equal(a->jwt_key_data, "78,7a");
+    assert_int_equal(hg_conf_apply_live(a, b, &report), 0);
+    hg_conf_live_text(a, &text);
+    assert_int_equal(hg_conf_apply_live_text(worker, hg_buf_slice(&text)), 0);
+    assert_string_equal(worker->jwt_key_data, "78,7a");
+    hg_buf_fini(&report);
+    hg_buf_fini(&text);
+    hg_conf_free(a);
+    hg_conf_free(b);
+    hg_conf_free(worker);
+}
+
+static void keys_wait_for_a_restart_when_auth_changes(void **state)
+{
+    struct hg_conf *running = with_keys("x", "y", "jwt_leeway = 1s"),
+                   *file = good(&(struct given){.file = "auth = headers\njwt_leeway = 2s"});
+    struct hg_buf report = {0};
+
+    (void)state;
+    assert_int_equal(hg_conf_apply_live(running, file, &report), 1);
+    assert_int_equal(running->jwt_leeway, 2000000);
+    assert_string_equal(running->jwt_key_data, "78,79");
+    hg_test_has(&report, "auth: needs a restart");
+    hg_test_has(&report, "jwt_keys: needs a restart");
+    hg_buf_fini(&report);
+    hg_conf_free(running);
+    hg_conf_free(file);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test(f)
@@ -781,6 +870,9 @@ int main(void)
         T(reload_applies_live_options_and_names_the_others),
         T(a_worker_gets_live_options_as_text),
         T(lists),
+        T(key_files_are_read_and_shown_nowhere),
+        T(other_bytes_in_a_key_file_are_a_change),
+        T(keys_wait_for_a_restart_when_auth_changes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

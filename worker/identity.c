@@ -1,0 +1,129 @@
+/* The table of ways, what they have in common, and the two that believe headers. */
+#include "worker/identity.h"
+
+#include <stdlib.h>
+#include "common/base/err.h"
+#include "common/base/macros.h"
+#include "common/sys/log.h"
+#include "proto/jwt.h"
+#include "proto/route.h"
+
+static int (*const ways[])(struct hg_worker *, const struct hg_asker *, struct hg_identity *,
+                           const char **) = {
+#define HG_AUTH(NAME, word, doc) [HG_AUTH_##NAME] = hg_identity_##word,
+#include "worker/auth.def"
+#undef HG_AUTH
+};
+
+/* ---- headers ---- */
+
+static struct hg_slice first_of(struct hg_slice a, struct hg_slice b)
+{
+    return a.n ? a : b;
+}
+
+static bool is_trusted_proxy(struct hg_worker *w, const struct hg_asker *a)
+{
+    struct hg_addr peer;
+
+    if (!*w->conf->trusted_proxies)
+        return false;
+    hg_conn_peer(a->c, &peer);
+    return hg_cidr_list_has(hg_slice_str(w->conf->trusted_proxies), &peer);
+}
+
+static void tell_ignored(struct hg_worker *w, const struct hg_asker *a)
+{
+    struct hg_addr peer;
+    char ip[HG_ADDR_TEXT];
+
+    HG_INC(w->m, identity_ignored);
+    hg_conn_peer(a->c, &peer);
+    hg_addr_ip_text(&peer, ip);
+    hg_log_limited(HG_LOG_WARN, NULL, "identity.ignored",
+                   "peer=%s why=\"x-tenant or x-user from a peer that is not listed\" "
+                   "accept=\"trusted_proxies = %s, or auth = trust\"",
+                   ip, ip);
+}
+
+/* Takes the headers, or says that they were not believed. */
+static void from_headers(struct hg_worker *w, const struct hg_asker *a, bool believed,
+                         struct hg_identity *id)
+{
+    struct hg_slice tenant = hg_http_get(a->req, "x-tenant");
+    struct hg_slice user =
+        first_of(hg_http_get(a->req, "x-user-id"), hg_http_get(a->req, "x-user"));
+
+    if (believed) {
+        id->tenant = first_of(tenant, id->tenant);
+        id->user = user;
+    } else if (tenant.n || user.n) {
+        tell_ignored(w, a);
+    }
+}
+
+int hg_identity_headers(struct hg_worker *w, const struct hg_asker *a, struct hg_identity *id,
+                        const char **why)
+{
+    (void)why;
+    from_headers(w, a, is_trusted_proxy(w, a), id);
+    return 0;
+}
+
+/* B-29 as an option: everyone is believed, an unverified token too. */
+int hg_identity_trust(struct hg_worker *w, const struct hg_asker *a, struct hg_identity *id,
+                      const char **why)
+{
+    (void)why;
+    from_headers(w, a, true, id);
+    id->user = first_of(a->offer->bearer, id->user);
+    return 0;
+}
+
+/* ---- all ---- */
+
+static int check_names(struct hg_worker *w, const struct hg_identity *id, const char **why)
+{
+    *why = "the user's name is too long";
+    if (id->user.n > HG_IDENTITY_USER_MAX)
+        return -HG_E_HTTP_SYNTAX;
+    return hg_route_check_tenant(id->tenant, w->conf->tenant_underscore == HG_ALLOW, why);
+}
+
+/* The reason is the operator's to know: to the peer it would tell what to try next. */
+static void tell_refused(struct hg_worker *w, const struct hg_asker *a, const char *why)
+{
+    struct hg_addr peer;
+    char ip[HG_ADDR_TEXT];
+
+    HG_INC(w->m, tokens_refused);
+    hg_conn_peer(a->c, &peer);
+    hg_addr_ip_text(&peer, ip);
+    hg_log_limited(HG_LOG_WARN, NULL, "identity.refused", "peer=%s why=\"%s\"", ip, why);
+}
+
+int hg_identify(struct hg_worker *w, const struct hg_asker *a, struct hg_identity *id,
+                const char **why)
+{
+    int rc;
+
+    *why = NULL;
+    *id = (struct hg_identity){.tenant = hg_slice_str(w->conf->default_tenant),
+                               .perms = hg_perm_list(w->conf->default_permissions)};
+    rc = ways[w->conf->auth](w, a, id, why);
+    if (rc == 0)
+        rc = check_names(w, id, why);
+    if (rc == 0 || w->conf->auth != HG_AUTH_JWT)
+        return rc;
+    tell_refused(w, a, *why);
+    *why = NULL;
+    return -HG_E_UNAUTHORIZED;
+}
+
+void hg_identity_fini(struct hg_identity *id)
+{
+    if (id->token)
+        hg_jwt_fini(id->token);
+    free(id->token);
+    id->token = NULL;
+}
