@@ -99,25 +99,6 @@ bool set_list(Reader &r, hg_sq_value *out, const V *values, F to_scalar)
     return true;
 }
 
-// The verifier lets a list of eight bytes each begin at any multiple of four; so it is read byte by
-// byte.
-template <typename T, typename F>
-bool set_scalars(Reader &r, hg_sq_value *out, const flatbuffers::Vector<T> *values, F to_scalar)
-{
-    if (!values)
-        return r.refuse("a list without values");
-    if (values->size() > HG_SQ_MAX_PARAMS)
-        return r.refuse("a list with too many values");
-    hg_sq_scalar *items = r.make<hg_sq_scalar>(values->size());
-    for (flatbuffers::uoffset_t i = 0; i < values->size(); i++) {
-        T v;
-        memcpy(&v, values->Data() + i * sizeof(T), sizeof(T));
-        items[i] = to_scalar(flatbuffers::EndianScalar(v));
-    }
-    *out = hg_sq_value{true, items, values->size()};
-    return true;
-}
-
 // Timestamp columns hold microseconds.
 bool timestamp(Reader &r, const SqlSchema::TimestampValue *t, hg_sq_value *out)
 {
@@ -174,12 +155,12 @@ bool read_value(Reader &r, SqlSchema::FilterValue type, const void *v, hg_sq_val
     case FilterValue_StringList:
         return set_list(r, out, static_cast<const StringList *>(v)->values(), text);
     case FilterValue_Int64List:
-        return set_scalars(r, out, static_cast<const Int64List *>(v)->values(), integer);
+        return set_list(r, out, static_cast<const Int64List *>(v)->values(), integer);
     case FilterValue_Float64List:
-        return set_scalars(r, out, static_cast<const Float64List *>(v)->values(), real);
+        return set_list(r, out, static_cast<const Float64List *>(v)->values(), real);
     case FilterValue_BoolList:
-        return set_scalars(r, out, static_cast<const BoolList *>(v)->values(),
-                           [](uint8_t b) { return integer(b != 0); });
+        return set_list(r, out, static_cast<const BoolList *>(v)->values(),
+                        [](uint8_t b) { return integer(b != 0); });
     default:
         return r.refuse("an unknown kind of value");
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "common/base/err.h"
 #include "common/base/map.h"
+#include "tools/cli.h"
 #include "tools/fb_worker.h"
 
 enum { OLD_SIDE = 1, NEW_SIDE = 2 };
@@ -111,7 +112,11 @@ static void twin_sql(const struct hg_table *t, struct hg_buf *create, struct hg_
         hg_sql_ident(create, t->cols[i].name);
         hg_buf_addf(create, " %s COLLATE ", t->cols[i].decl);
         hg_sql_ident(create, t->cols[i].collation);
-        hg_buf_adds(put, ",(SELECT value FROM json_each(?2) WHERE key=");
+        /* json_each makes 1 of true; a JSON column holds the word. */
+        hg_buf_adds(put, t->cols[i].kind == HG_COLUMN_JSON
+                             ? ",(SELECT CASE type WHEN 'true' THEN type WHEN 'false' THEN type "
+                               "ELSE value END FROM json_each(?2) WHERE key="
+                             : ",(SELECT value FROM json_each(?2) WHERE key=");
         hg_sql_literal(put, t->cols[i].name);
         hg_buf_addc(put, ')');
     }
@@ -387,14 +392,27 @@ static int give(struct hg_match *m, struct query *q, int64_t lsn, const char *ki
     return rc < 0 ? rc : 0;
 }
 
+/* A pattern that runs away on this row is its query's trouble, not that of the others. */
+static int give_up(struct hg_match *m, struct query *q)
+{
+    if ((sqlite3_errcode(m->db) & 0xff) != SQLITE_TOOBIG)
+        return -HG_E_SYS;
+    hg_cli_log("query %.*s gets no more diffs: %s", HG_SLICE_ARG(q->pub.key),
+               sqlite3_errmsg(m->db));
+    q->broken = true;
+    return 0;
+}
+
 /* Bit OLD_SIDE and bit NEW_SIDE, or negative. */
-static int sides_that_match(struct query *q)
+static int sides_that_match(struct hg_match *m, struct query *q)
 {
     int sides = 0, step;
     while ((step = sqlite3_step(q->sides)) == SQLITE_ROW)
         sides |= sqlite3_column_int(q->sides, 0);
+    if (step != SQLITE_DONE)
+        sides = give_up(m, q);
     sqlite3_reset(q->sides);
-    return step == SQLITE_DONE ? sides : -HG_E_SYS;
+    return sides;
 }
 
 static int tell_query(struct hg_match *m, struct query *q, int64_t lsn, const struct side *old,
@@ -405,7 +423,7 @@ static int tell_query(struct hg_match *m, struct query *q, int64_t lsn, const st
         hg_buf_fini(&why); /* said when the query came; the table lost a column since */
     if (q->broken)
         return 0;
-    int sides = sides_that_match(q);
+    int sides = sides_that_match(m, q);
     if (sides < 0)
         return sides;
     bool moved = sides == (OLD_SIDE | NEW_SIDE) && strcmp(old->pk, new->pk) != 0;

@@ -23,6 +23,7 @@
 
 #include <sqlite3.h>
 #include "common/base/buf.h"
+#include "tools/arena.h"
 #include "tools/table.h"
 
 enum { HG_SQ_MAX_DEPTH = 32, HG_SQ_MAX_NODES = 4096, HG_SQ_MAX_PARAMS = 10000 };
@@ -84,6 +85,7 @@ struct hg_sq_sql {
     struct hg_sq_scalar *params;
     size_t nparams;
     size_t cap;
+    struct hg_arena mem; /* of parameters that were made here */
 };
 
 /* One column of the order a select really uses: what was asked for, then the primary key as the

@@ -1,5 +1,6 @@
 /*
- * headgate-sqlworker: answers the SQL calls of the gateway from an SQLite file.
+ * headgate-sqlworker: answers the SQL calls of the gateway from an SQLite file, or with --mock
+ * always the same.
  *
  * One loop: a request from Kafka -> hg_fbw_read_request -> hg_call_run -> a reply to the topic the
  * request names. Its offset is committed after the reply was handed to librdkafka, so a crash
@@ -20,7 +21,7 @@
 struct worker {
     sqlite3 *db;
     rd_kafka_t *in, *out;
-    bool solo;
+    bool solo, mock;
     struct hg_call_limits limits;
     int64_t max_age_ms;
     uint64_t answered, refused, dropped;
@@ -117,6 +118,28 @@ static bool is_stale(const struct worker *w, const rd_kafka_message_t *m)
     return type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && wall_us() / 1000 - at > w->max_age_ms;
 }
 
+/* The mock of the systems before (spec 13.4): one row, whatever was asked. */
+static void mock_run(const struct hg_fbw_request *rq, struct hg_call_answer *ans)
+{
+    static const struct hg_slice row = {"{\"mock\":true}", 13};
+
+    *ans = (struct hg_call_answer){
+        .reply = {
+            .correlation_id = rq->correlation_id, .data = HG_FBW_ROWS, .rows = &row, .nrows = 1}};
+    hg_cli_log("method %u, correlation id %.*s, to %.*s", rq->method,
+               HG_SLICE_ARG(rq->correlation_id), HG_SLICE_ARG(rq->reply_topic));
+}
+
+static const char *unusable(const struct worker *w, struct hg_fbw_request *rq, int rc,
+                            const char *why)
+{
+    if (rc == -HG_E_FB_INVALID)
+        return why;
+    if (!rq->reply_topic.n && w->mock)
+        rq->reply_topic = HG_SLICE_LIT("sql.rpc.responses");
+    return rq->reply_topic.n && rq->reply_topic.n <= 249 ? NULL : "no usable reply topic";
+}
+
 static void handle(struct worker *w, const rd_kafka_message_t *m)
 {
     struct hg_arena a = {0};
@@ -124,16 +147,19 @@ static void handle(struct worker *w, const rd_kafka_message_t *m)
     struct hg_call_answer ans;
     const char *why;
     int rc = hg_fbw_read_request(hg_slice_of(m->payload, m->len), &a, &rq, &why);
-    if (rc == -HG_E_FB_INVALID || !rq.reply_topic.n || rq.reply_topic.n > 249) {
+    const char *drop = unusable(w, &rq, rc, why);
+
+    if (drop) {
         w->dropped++;
         hg_cli_log("dropped a request at %s [%d] @%lld: %s", rd_kafka_topic_name(m->rkt),
-                   m->partition, (long long)m->offset,
-                   rc == -HG_E_FB_INVALID ? why : "no usable reply topic");
+                   m->partition, (long long)m->offset, drop);
         hg_arena_fini(&a);
         return;
     }
     w->limits.now_us = wall_us();
-    if (rc < 0)
+    if (w->mock)
+        mock_run(&rq, &ans);
+    else if (rc < 0)
         hg_call_refuse(&a, &rq, HG_FBW_BAD_REQUEST, hg_slice_str(why), &ans);
     else
         hg_call_run(w->db, &w->limits, &rq, &a, &ans);
@@ -189,7 +215,8 @@ static void open_kafka(struct worker *w, const char *brokers, const char *group)
 {
     const char *const in[][2] = {{"client.id", "headgate-sqlworker"},
                                  {"group.id", group},
-                                 {"auto.offset.reset", "earliest"},
+                                 /* the mock answers whoever asks now, as it always did */
+                                 {"auto.offset.reset", w->mock ? "latest" : "earliest"},
                                  {"enable.auto.offset.store", "false"},
                                  {"auto.commit.interval.ms", "500"},
                                  {"fetch.wait.max.ms", "10"},
@@ -218,42 +245,65 @@ static void close_kafka(struct worker *w)
     rd_kafka_destroy(w->out);
 }
 
+static const char *env_or(const char *name, const char *otherwise)
+{
+    const char *s = getenv(name);
+
+    return s && *s ? s : otherwise;
+}
+
+static void open_db(struct worker *w, const char *path, bool seed)
+{
+    struct hg_buf why = {0};
+
+    if (hg_store_open(path, &w->db, &why) < 0 || (seed && hg_store_seed(w->db, &why) < 0) ||
+        hg_store_prepare(w->db, &why) < 0)
+        hg_cli_die("%.*s", HG_SLICE_ARG(hg_buf_slice(&why)));
+}
+
 int main(int argc, char **argv)
 {
-    const char *brokers = "localhost:9092", *path = NULL, *group = "headgate-sqlworker";
-    const char *topic = "sql.rpc.requests", *max_age = "30000", *max_reply = "16000000";
-    bool seed = false, solo = false;
+    const char *brokers = env_or("KAFKA_BROKERS", "localhost:9092"), *path = NULL, *group = NULL;
+    const char *topic = env_or("SQL_RPC_REQUEST_TOPIC", "sql.rpc.requests");
+    const char *max_age = "30000", *max_reply = "16000000";
+    bool seed = false;
+    struct worker w = {0};
     const struct hg_cli_opt opts[] = {
-        {"brokers", "LIST", "Kafka brokers, host:port,...", &brokers, NULL},
+        {"brokers", "LIST", "Kafka brokers, host:port,... (KAFKA_BROKERS)", &brokers, NULL},
         {"db", "FILE", "SQLite database; made when missing", &path, NULL},
         {"seed", NULL, "make the demo table \"tasks\" when it is missing", NULL, &seed},
-        {"solo", NULL, "no group: this worker alone takes all calls, and at once", NULL, &solo},
-        {"group", "NAME", "consumer group; workers of one group share the calls", &group, NULL},
-        {"topic", "NAME", "topic of the requests", &topic, NULL},
+        {"mock", NULL, "no database: answer every call with one row, {\"mock\":true}", NULL,
+         &w.mock},
+        {"solo", NULL, "no group: this worker alone takes all calls, and at once", NULL, &w.solo},
+        {"group", "NAME",
+         "consumer group; workers of one group share the calls (headgate-sqlworker, or "
+         "mock-sql-worker)",
+         &group, NULL},
+        {"topic", "NAME", "topic of the requests (SQL_RPC_REQUEST_TOPIC)", &topic, NULL},
         {"max-age", "MS", "drop requests older than this", &max_age, NULL},
         {"max-reply", "BYTES", "refuse to answer with more", &max_reply, NULL},
     };
     hg_cli_parse(argc, argv,
                  "Answers headgate's SQL calls (Kafka, FlatBuffers) from an SQLite database.", opts,
                  HG_COUNTOF(opts));
-    if (!path)
-        hg_cli_die("--db FILE is needed");
-    struct worker w = {.limits.max_reply =
-                           (size_t)hg_cli_int("--max-reply", max_reply, 1000, 1000000000),
-                       .max_age_ms = hg_cli_int("--max-age", max_age, 100, INT32_MAX)};
-    struct hg_buf why = {0};
+    if (!path == !w.mock)
+        hg_cli_die("either --db FILE or --mock is needed");
+    w.limits.max_reply = (size_t)hg_cli_int("--max-reply", max_reply, 1000, 1000000000);
+    w.max_age_ms = hg_cli_int("--max-age", max_age, 100, INT32_MAX);
     hg_cli_catch_signals();
-    if (hg_store_open(path, &w.db, &why) < 0 || (seed && hg_store_seed(w.db, &why) < 0) ||
-        hg_store_prepare(w.db, &why) < 0)
-        hg_cli_die("%.*s", HG_SLICE_ARG(hg_buf_slice(&why)));
+    if (path)
+        open_db(&w, path, seed);
+    if (!group)
+        group = w.mock ? "mock-sql-worker" : "headgate-sqlworker";
     open_kafka(&w, brokers, group);
     int n = hg_tk_topic(w.out, topic);
     if (n > 0) {
-        if (solo)
+        if (w.solo)
             take_all(&w, topic, n);
         else
             subscribe(&w, topic);
-        hg_cli_log("serving %s from %s", topic, path);
+        hg_cli_log("serving %s from %s", topic,
+                   path ? path : "nothing: every answer is the mock's");
         serve(&w);
     }
     close_kafka(&w);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 #include "common/base/err.h"
+#include "tools/sqlfunc.h"
 #include "tools/table.h"
 
 enum { BUSY_MS = 5000, WAL_TRIES = 100, WAL_PAUSE_US = 50000 };
@@ -42,7 +43,7 @@ int hg_store_open(const char *path, sqlite3 **db, struct hg_buf *why)
         return -HG_E_SYS;
     }
     sqlite3_busy_timeout(*db, BUSY_MS);
-    rc = use_wal(*db, why);
+    rc = hg_sqlfunc_register(*db) == SQLITE_OK ? use_wal(*db, why) : failed(*db, "functions", why);
     if (rc < 0) {
         sqlite3_close(*db);
         *db = NULL;

@@ -53,4 +53,5 @@ door FlatBuffers 'flatbuffers/|[a-z_]+_generated\.h' 'proto/[a-z0-9_]*\.cc'
 door OpenSSL 'openssl/' 'proto/(sha1|ws_handshake)\.c|worker/jwt_keys\.c'
 door epoll 'sys/epoll\.h' 'common/sys/loop\.c'
 door SQLite 'sqlite3' 'nobody'
+door PCRE2 'pcre2' 'nobody'
 exit $bad

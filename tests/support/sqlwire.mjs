@@ -179,3 +179,24 @@ export function encodeReply({ correlationId, ok = true, errorCode = 0, errorMess
   b.finish(b.endObject());
   return Buffer.from(b.asUint8Array());
 }
+
+/** RequestEnvelope of a method that wants company and table only. */
+export function encodeRequest({ correlationId, replyTopic, method, companyId = 'demo', tableName = 't' }) {
+  const b = new flatbuffers.Builder(256);
+  const [id, topic, company, table] = [correlationId, replyTopic, companyId, tableName].map((x) => (x === undefined ? 0 : b.createString(x)));
+  const payload = tableOf(b, 2, () => { b.addFieldOffset(0, company, 0); b.addFieldOffset(1, table, 0); });
+  b.finish(tableOf(b, 5, () => {
+    b.addFieldOffset(4, payload, 0);
+    b.addFieldInt8(3, 1 + METHODS.indexOf(method), 0);
+    b.addFieldInt8(2, METHODS.indexOf(method), 0);
+    b.addFieldOffset(1, topic, 0);
+    b.addFieldOffset(0, id, 0);
+  }));
+  return Buffer.from(b.asUint8Array());
+}
+
+/** ResponseEnvelope as an object; of its data, rows. */
+export function decodeReply(bytes) {
+  const e = root(bytes);
+  return { correlationId: e.text(0), ok: e.u8(1, 1) !== 0, errorCode: e.u8(2), errorMessage: e.text(3), ...(e.u8(4) === 1 ? { rows: e.table(5).texts(0) } : {}) };
+}

@@ -44,4 +44,41 @@ void hgt_reply_read(struct hg_slice bytes, struct hgt_reply *r);
 #ifdef __cplusplus
 }
 #endif
+
+/* ---- values and queries as literals ---- */
+
+#define T(s)                                                                                       \
+    {                                                                                              \
+        .type = HG_SQ_TEXT, .text = { s, sizeof(s) - 1 }                                           \
+    }
+#define I(v)                                                                                       \
+    {                                                                                              \
+        .type = HG_SQ_INT, .i = (v)                                                                \
+    }
+#define R(v)                                                                                       \
+    {                                                                                              \
+        .type = HG_SQ_REAL, .d = (v)                                                               \
+    }
+#define NUL                                                                                        \
+    {                                                                                              \
+        .type = HG_SQ_NULL                                                                         \
+    }
+#define ONE(...)                                                                                   \
+    {                                                                                              \
+        false, (const struct hg_sq_scalar[]){__VA_ARGS__}, 1                                       \
+    }
+#define LIST(...)                                                                                  \
+    {                                                                                              \
+        true, (const struct hg_sq_scalar[]){__VA_ARGS__},                                          \
+            sizeof((struct hg_sq_scalar[]){__VA_ARGS__}) / sizeof(struct hg_sq_scalar)             \
+    }
+#define EMPTY                                                                                      \
+    {                                                                                              \
+        true, NULL, 0                                                                              \
+    }
+#define NONE                                                                                       \
+    {                                                                                              \
+        false, NULL, 0                                                                             \
+    }
+
 #endif

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 declare -A groups=(
     [build]="gcc g++ make cmake ninja-build pkg-config libssl-dev libbsd-dev libcjson-dev librdkafka-dev libhiredis-dev libnats-dev
-             libsqlite3-dev flatbuffers-compiler libflatbuffers-dev libcmocka-dev"
+             libsqlite3-dev libpcre2-dev flatbuffers-compiler libflatbuffers-dev libcmocka-dev"
     [kafka]="java:openjdk-17-jre-headless mvn:maven"
     [redis]="redis-server:redis-server"
     [nats]="nats-server:nats-server"
