@@ -1,5 +1,4 @@
-// headgate-sqlworker as a program of its own on a real Kafka: --mock (spec 13.4), --help, its old environment names; and all
-// operators against SQLite through the gateway.
+// headgate-sqlworker as a program of its own on a real Kafka: --mock (spec 13.4), --help, its old environment names.
 // Not tested here: which rows each operator gives (tests/tools/sqlops_test.c, sqlquery_test.c), the methods (rpc_methods.test.mjs).
 import test from 'node:test';
 import assert from 'node:assert/strict';
