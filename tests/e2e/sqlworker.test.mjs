@@ -1,11 +1,12 @@
-// headgate-sqlworker as a program of its own on a real Kafka: --mock (spec 13.4), --help, its old environment names.
+// headgate-sqlworker as a program of its own on a real Kafka: --mock (spec 13.4), --help, its old environment names; and all
+// operators on SQLite through the gateway.
 // Not tested here: which rows each operator gives (tests/tools/sqlops_test.c, sqlquery_test.c), the methods (rpc_methods.test.mjs).
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client } from '../support/client.mjs';
-import { cleanEnv } from '../support/headgate.mjs';
+import { cleanEnv, startHeadgate } from '../support/headgate.mjs';
 import { kafkaClient } from '../support/kafka.mjs';
 import { build, run, start, stop, tempDir } from '../support/proc.mjs';
 import { decodeReply, encodeRequest } from '../support/sqlwire.mjs';
@@ -84,4 +85,81 @@ test('--help names its options; without a database or --mock it does not start',
     assert.equal(r.code, 1);
     assert.match(r.stderr, /either --db FILE or --mock/);
   }
+});
+
+// --- every operator, through the gateway, on SQLite ---
+
+const V = {
+  text: (value) => ({ StringValue: { value } }), int: (value) => ({ Int64Value: { value } }), texts: (...values) => ({ StringList: { values } }),
+  ints: (...values) => ({ Int64List: { values } }), range: (low, high) => ({ RangeValue: { low: V.int(low), high: V.int(high) } }), null: { NullValue: {} },
+};
+// operator: [field, a value that row 1 matches, one that only row 2 or none matches], or two fields without values
+const OPERATORS = {
+  equals: ['title', V.text('Alpha'), V.text('x')], notEquals: ['title', V.text('x'), V.text('Alpha')],
+  lessThan: ['n', V.int(6), V.int(5)], lessThanOrEquals: ['n', V.int(5), V.int(4)], greaterThan: ['n', V.int(4), V.int(5)], greaterThanOrEquals: ['n', V.int(5), V.int(6)],
+  isNull: ['nothing', V.null, 'title'], isNotNull: ['title', V.null, 'nothing'],
+  regex: ['title', V.text('^A\\w+a$'), V.text('^a')], notRegex: ['title', V.text('^a'), V.text('^A')],
+  startsWith: ['title', V.text('Al'), V.text('al')], endsWith: ['title', V.text('ha'), V.text('Al')], contains: ['title', V.text('lph'), V.text('LPH')],
+  notContains: ['title', V.text('LPH'), V.text('lph')],
+  arrayContains: ['tags', V.texts('a'), V.texts('a', 'z')], arrayContainedBy: ['tags', V.texts('a', 'b', 'c'), V.texts('a')],
+  arrayOverlaps: ['tags', V.texts('z', 'b'), V.texts('z')], arrayEquals: ['tags', V.texts('a', 'b'), V.texts('b', 'a')],
+  arrayNotEquals: ['tags', V.texts('b', 'a'), V.texts('a', 'b')], arrayEmpty: ['none', V.null, 'tags'], arrayNotEmpty: ['tags', V.null, 'none'],
+  arrayLength: ['tags', V.int(2), V.int(3)],
+  jsonContains: ['doc', V.text('{"k":{"x":1}}'), V.text('{"k":{"x":2}}')], jsonContainedBy: ['doc', V.text('{"k":{"x":1,"y":2},"s":"v"}'), V.text('{"s":"v"}')],
+  jsonHasKey: ['doc', V.text('k'), V.text('x')], jsonHasAnyKey: ['doc', V.texts('q', 's'), V.texts('q')], jsonHasAllKeys: ['doc', V.texts('k', 's'), V.texts('k', 'q')],
+  jsonGetField: ['doc', V.texts('s', '"v"'), V.texts('s', '"w"')], jsonGetFieldAsText: ['doc', V.texts('s', 'v'), V.texts('s', '"v"')],
+  between: ['n', V.ints(1, 5), V.ints(6, 9)], notBetween: ['n', V.ints(6, 9), V.ints(1, 5)],
+  rangeContains: ['span', V.int(1), V.int(10)], rangeContainedBy: ['n', V.range(5, 9), V.range(6, 9)],
+  inList: ['title', V.texts('x', 'Alpha'), V.texts('x')], notInList: ['title', V.texts('x'), V.texts('Alpha')],
+};
+const UNFIT = [
+  ['regex', 'title', V.text('('), /^regex: title: the pattern is wrong at 1/], ['arrayLength', 'tags', V.text('2'), /^arrayLength: tags: /],
+  ['jsonContains', 'doc', V.text('{k:1}'), /^jsonContains: doc: the value is no JSON/], ['jsonHasAnyKey', 'doc', V.ints(1), /^jsonHasAnyKey: doc: /],
+  ['jsonGetField', 'doc', V.ints(1, 2), /^jsonGetField: doc: /], ['rangeContains', 'span', V.ints(1, 2, 3), /^rangeContains: span: |^bad_query: /],
+];
+
+test('all 35 operators reach SQLite and give the rows they should; what makes no sense names its operator', { timeout: 120000 }, async (t) => {
+  const hg = await startHeadgate({ flags: ['--dev'], options: { workers: 1, rpc_timeout: '5s' }, expectErrors: [/kafka/i, /broker/] });
+  t.after(() => !hg.isRunning() || hg.stop('SIGINT'));
+  const c = await Client.open(hg.url);
+  t.after(() => c.terminate());
+  c.rawBinary = () => {};
+  await waitFor(async () => (await call(c, 'TABLE_EXISTS', {}, { table: 'tasks' })).data === true, { ms: 60000, what: 'the SQL worker' });
+  const column = (name, data_type, constraints) => ({ name, data_type, is_nullable: !constraints, constraints: constraints ?? [] });
+  const columns = [
+    column('id', 'bigSerial', ['primaryKey']), column('title', 'text'), column('n', 'bigInt'), column('nothing', 'text'), column('tags', 'textArray'),
+    column('none', 'textArray'), column('doc', 'jsonb'), column('span', 'text'),
+  ];
+  assert.equal((await call(c, 'CREATE_TABLE', { definition: { name: 'ops', columns } })).data, true);
+  const row = { title: 'Alpha', n: 5, tags: ['a', 'b'], none: [], doc: { k: { x: 1, y: 2 }, s: 'v' }, span: '[1,10)' };
+  const row2 = { title: 'other', n: 100, nothing: 'x', tags: ['q'], none: ['n'], doc: { o: 1 }, span: '[20,30)' };
+  assert.equal((await call(c, 'ADD_SINGLE', { row }, { table: 'ops' })).data?.id, 1);
+  assert.equal((await call(c, 'ADD_SINGLE', { row: row2 }, { table: 'ops' })).data?.id, 2);
+  const where = (filter_type, field_name, value) => ({ filter_wrapper_type: 'and', filters: [{ field_name, filter_type, value }] });
+  const ids = async (...f) => {
+    const { error, data } = await call(c, 'GET_DATA', { wrapper: where(...f) }, { table: 'ops' });
+    return error ?? data.map((r) => r.id);
+  };
+  assert.equal(Object.keys(OPERATORS).length, 35);
+  for (const [op, [field, yes, no]] of Object.entries(OPERATORS)) {
+    const hits = await ids(op, field, yes), misses = typeof no === 'string' ? await ids(op, no, yes) : await ids(op, field, no);
+    assert.ok(Array.isArray(hits) && hits.includes(1), `${op} ${field}: ${hits}`);
+    assert.ok(Array.isArray(misses) && !misses.includes(1), `${op} the other way: ${misses}`);
+  }
+  for (const [op, field, value, error] of UNFIT) assert.match(String(await ids(op, field, value)), error);
+
+  // Live: the snapshot of a refused operator fails with the worker's words; a good one is followed by diffs.
+  c.send({ op: 'subscribe', table: 'ops', hashId: 'bad', queryJson: JSON.stringify({ wrapper: where('regex', 'title', V.text('(')) }) });
+  const failed = await c.message({ op: 'error' });
+  assert.equal(failed.code, 'snapshot_failed');
+  assert.equal(failed.hashId, 'bad');
+  assert.match(failed.message, /^regex: title: the pattern is wrong at 1/);
+  await c.subscribe('ops', 'tagged', { queryJson: JSON.stringify({ wrapper: where('arrayContains', 'tags', V.texts('live')) }) });
+  assert.deepEqual((await c.message({ op: 'snapshot', hashId: 'tagged' })).rows, []);
+  await call(c, 'ADD_SINGLE', { row: { title: 'x', tags: ['dead'] } }, { table: 'ops' });
+  await call(c, 'ADD_SINGLE', { row: { title: 'y', tags: ['live'] } }, { table: 'ops' });
+  await c.until(() => c.binary >= 1, { what: 'the diff of the row that matches' });
+  await call(c, 'UPDATE_SINGLE', { primaryId: 4, updates: { tags: [] } }, { table: 'ops' });
+  await c.until(() => c.binary >= 2, { what: 'its removal' });
+  assert.equal(c.binary, 2, 'the other row made none');
 });
