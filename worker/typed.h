@@ -14,8 +14,8 @@
  *
  * Everything is the tenant's by itself, or one room for all tenants (typed_scope). Counts: this
  * host's are read from shared memory (census.h); others' workers tell theirs on headgate:bus when
- * they change, at most once a second, and every 5 s; who says nothing for 15 s counts no more, nor one
- * whose siblings say that it is gone.
+ * they change, at most once a second, and every 5 s; who says nothing for 15 s counts no more, nor
+ * one whose siblings say that it is gone.
  */
 #ifndef HG_WORKER_TYPED_H
 #define HG_WORKER_TYPED_H

@@ -143,11 +143,10 @@ static bool read_only(struct request *r)
     return false;
 }
 
-/* GET /health of v2 and v3; v1 says its banner there, and any other method gets it everywhere
- * (spec 13.2). */
+/* Of v2 and v3 (spec 13.2); v1 says its banner there. */
 static bool is_health(const struct request *r)
 {
-    return hg_slice_is(r->req.path, "/health") && (r->head || hg_slice_is(r->req.method, "GET")) &&
+    return hg_slice_is(r->req.path, "/health") &&
            hg_dialect_of(r->w->conf, r->req.path, false) != HG_DIALECT_V1;
 }
 
@@ -156,7 +155,8 @@ static void plain(struct request *r)
     struct hg_slice path = r->req.path;
 
     if (is_health(r)) {
-        health(r);
+        if (read_only(r))
+            health(r);
     } else if (starts(path, CONSOLE)) {
         if (read_only(r)) {
             struct hg_slice name = hg_slice_of(path.p + strlen(CONSOLE), path.n - strlen(CONSOLE));

@@ -30,8 +30,8 @@ enum {
     DRAIN_TICK_MS = 10,
     DRAIN_PER_SECOND = 2000, /* paced: their clients come back somewhere (lessons 8) */
     TITLE_MS = 1000,
-    SLOW_MS = 250, /* as the sources looked */
-    FLUSH_MS = 2000,
+    SLOW_MS = 250,   /* as the sources looked */
+    FLUSH_MS = 1000, /* well within the master's margin for an ending worker */
 };
 
 static void set_ready(struct hg_worker *w, uint32_t bit, bool on)
@@ -440,7 +440,7 @@ static void end(struct hg_worker *w)
     hg_publish_fini(w);
     hg_hub_fini(&w->hub);
     hg_ids_fini(&w->ids);
-    hg_kafka_free(w->kafka, FLUSH_MS);
+    hg_kafka_free(w->kafka, hg_kafka_is_up(w->kafka) ? FLUSH_MS : 0); /* no broker takes it */
     hg_ingest_fini(w);
     hg_interests_fini(&w->interests);
     hg_identity_unload(w);

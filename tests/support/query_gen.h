@@ -4,9 +4,9 @@
  * made is a tree as a reader would have made it, so that building it must work.
  *
  *   struct query_gen g = {.p = data, .n = n};      the bytes it is made of; none left: all choices
- * 0 struct hg_query *q = query_make(&g);            hg_query_free frees it query_same(q, back) NULL,
- * or the first thing that differs query_survives(q, plain)                       NULL, or what went
- * wrong on the way through all that is built of q, verified and read back
+ * 0 struct hg_query *q = query_make(&g);            hg_query_free frees it query_same(q, back)
+ * NULL, or the first thing that differs query_survives(q, plain)                       NULL, or
+ * what went wrong on the way through all that is built of q, verified and read back
  */
 #ifndef HG_TESTS_SUPPORT_QUERY_GEN_H
 #define HG_TESTS_SUPPORT_QUERY_GEN_H
