@@ -1,6 +1,6 @@
 // The dialects of the sources' gateways in one server (spec 1, 2, 3, 14): greeting, error shapes, order of dispatch, what each
 // knows, who selects it (option, path, subprotocol), /health, snapshots of v1, and the defects B-1, B-2, B-5.
-// Not tested here: bare keys (bare_keys), overflow and delayed diffs (old_clients_that_lag), row events (row_events).
+// Not tested here: bare keys (bare_keys), overflow and delayed diffs (compat_live), row events (row_events).
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { Client } from '../support/client.mjs';
@@ -42,6 +42,7 @@ test('greeting, error shapes, order of dispatch and known ops of each dialect', 
     ['/three', ['json', 'bearer.x'], { welcome: true, typedErrors: true, typed: true, v3: true }], // the path counts
     ['/', ['json'], { welcome: false, typedErrors: false, typed: false, v3: true }],
     ['/any', ['bearer.token'], { welcome: false, typedErrors: false, typed: false, v3: true }],
+    ['/', ['headgate', 'bearer.token'], { welcome: true, typedErrors: true, typed: true, v3: true }], // who says so is none of v1
     ['/', ['something'], { welcome: true, typedErrors: true, typed: true, v3: true }],
   ]) {
     const where = `${path} ${protocols}`;
