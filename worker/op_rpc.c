@@ -348,10 +348,11 @@ static struct hg_slice table_of(const struct hg_op_rpc *o, struct hg_json_val pa
     return s.n ? s : hg_json_text(hg_json_get(payload, "table"));
 }
 
-/* B-30: a table of another tenant is read and written only by who is allowed to. */
+/* B-30: tables of another tenant are read and written only by who is allowed to. */
 static bool is_walled(const struct hg_conn *c, struct hg_slice company)
 {
-    return company.n > 0 && !hg_slice_eq(company, hg_atom_text(c->s.tenant));
+    return company.n > 0 && !hg_slice_eq(company, hg_atom_text(c->s.tenant)) &&
+           !(c->s.perms & HG_PERM_ANY_COMPANY);
 }
 
 static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc *o,
@@ -362,7 +363,7 @@ static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc 
     struct args a = {.call = &rc->spec, .payload = payload, .strict = hg_dispatch_strict(w, c)};
     const char *why;
 
-    rc->spec.company = hg_atom_text(c->s.tenant);
+    rc->spec.company = o->company.n ? o->company : hg_atom_text(c->s.tenant);
     rc->spec.table = table_of(o, payload);
     why = build(&a, o->method, &request);
     if (why) {

@@ -254,8 +254,8 @@ test('rpc UPDATE_SINGLE answers and its change comes back as a diff', { timeout:
   const result = await c.message({ op: 'rpcResult' });
   assert.deepEqual(result, { op: 'rpcResult', method: 'UPDATE_SINGLE', correlationId: 'c1', ok: true, data: true });
   for (const x of [c, other]) {
-    await x.until(() => x.sub('q').diffs.length === 1);
-    assert.equal(x.sub('q').diffs[0].data.row.state, 'done');
+    // Rows that name no position may be followed by a diff that they contain already: look at the last one.
+    await x.until(() => x.sub('q').diffs.at(-1)?.data.row.state === 'done', { what: 'the diff of the call' });
   }
   const call = s.db.calls.find((r) => r.method === 'UPDATE_SINGLE');
   assert.deepEqual([call.companyId, call.tableName, call.primaryKeyColumn, call.primaryId, JSON.parse(call.updates)], ['demo', 'orders', 'id', '1', { state: 'done' }]);

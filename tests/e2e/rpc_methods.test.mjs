@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { Client } from '../support/client.mjs';
 import { startHeadgate } from '../support/headgate.mjs';
 import { stage } from '../support/stage.mjs';
+import { asHeader, makeKey, sign } from '../support/tokens.mjs';
 import { waitFor } from '../support/wait.mjs';
 
 const BIG = '9007199254740993'; // the first integer a double can't hold
@@ -195,6 +196,22 @@ test("B-30: a companyId that is not the connection's tenant is refused for every
       assert.equal(s.db.calls.at(-1).companyId, company);
     }
   }
+});
+
+test('B-30: who has the permission any_company, by a claim or by default, may name another companyId; nobody else', { timeout: 60000 }, async (t) => {
+  const key = makeKey('ES256');
+  const s = await stage(t, { sql: { reply: () => ({ bool: true }) }, options: { workers: 1, auth: 'jwt', jwt_keys: key.item, default_permissions: 'join,any_company' } });
+  const open = async (permissions) => s.keep(await Client.open(s.hg.url, asHeader(await sign(key, { permissions }))));
+  const [admin, byDefault, user, none] = await Promise.all([['join', 'any_company'], undefined, ['join', 'publish', 'publish_all'], []].map(open));
+  for (const who of [admin, byDefault]) {
+    assert.equal((await call(who, 'UPDATE_SINGLE', { primaryId: 1 }, { companyId: 'globex' })).ok, true);
+    assert.equal(s.db.calls.at(-1).companyId, 'globex');
+    assert.equal((await call(who, 'GET_DATA', {})).ok, true);
+    assert.equal(s.db.calls.at(-1).companyId, 'acme', 'the tenant stays the default');
+  }
+  const before = s.db.calls.length;
+  for (const who of [user, none]) assert.match((await call(who, 'GET_DATA', {}, { companyId: 'globex' })).error, /^forbidden: companyId/);
+  assert.equal(s.db.calls.length, before);
 });
 
 const MIN = '-9223372036854775808', MAX = '9223372036854775807';
