@@ -337,6 +337,8 @@ static struct hg_lsn lsn_of(struct hg_worker *w, const struct hg_kafka_record *r
     struct hg_slice value;
     struct hg_lsn lsn;
 
+    if (!feeds_streams(w, r->part)) /* its headers do not matter */
+        return hg_lsn(0);
     if (t->version_is_offset)
         return hg_lsn((uint64_t)r->offset + 1); /* 0 means none */
     if (hg_kafka_record_header(r, hg_lsn_head_names, &value) &&

@@ -58,7 +58,7 @@ for (const how of ['stop', 'kill']) {
   });
 }
 
-test('Redis is absent when the gateway starts', { timeout: 120000 }, async (t) => {
+test('B-31: Redis is absent when the gateway starts; a failed first attempt is not the last', { timeout: 120000 }, async (t) => {
   const redis = await startRedis();
   t.after(() => redis.stop());
   await redis.stop();

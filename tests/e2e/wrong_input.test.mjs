@@ -214,11 +214,11 @@ test('no UTF-8 is 1007, a message above max_message is 1009, for each op and typ
 });
 
 // POST /publish: a good body of each target, and what each field takes.
-const bodies = [{ channel: 'c', data: {} }, { room: 'r', text: 't' }, { room: 'r', b64: 'aGk=' }, { path: '/p', text: 't' }, { all: true, text: 't' }]
+const bodies = [{ channel: 'c', data: {} }, { room: 'r', text: 't' }, { room: 'r', b64: 'aGk=' }, { path: '/p', text: 't' }, { id: 'x', text: 't' }, { all: true, text: 't' }]
   .map((body) => ({ tenant: 'attacker', ...body }));
 const plain = (v) => name(v) && v.length <= 256;
 const publishTakes = {
-  tenant: (v) => name(v) && v.length <= 128, channel: plain, room: plain, path: plain, all: (v) => v === true, text,
+  tenant: (v) => name(v) && v.length <= 128, channel: plain, room: plain, path: plain, id: plain, all: (v) => v === true, text,
   b64: (v) => text(v) && /^[\w+/-]*$/.test(v) && v.length % 4 !== 1, data: (v) => v !== null && typeof v === 'object' && !Array.isArray(v),
 };
 

@@ -13,6 +13,7 @@ enum {
     DIFFS = 0,
     ROWS = HG_TOPIC_PARTS,
     BARE = 2 * HG_TOPIC_PARTS,
+    ENVELOPES = 3 * HG_TOPIC_PARTS,
     KEY_MAX = HG_ROUTE_TENANT_MAX + HG_ROUTE_TABLE_MAX + HG_ROUTE_HASH_MAX + 2
 };
 
@@ -57,9 +58,10 @@ static void wire(struct world *t, uint32_t seat)
 static int setup(void **state)
 {
     struct world *t = hg_calloc(1, sizeof *t);
-    struct hg_host_spec spec = {.nslots = 2,
-                                .ring_size = RING,
-                                .topics = "diffs:diff:offset,rows:row:offset,bare:bare:offset"};
+    struct hg_host_spec spec = {
+        .nslots = 2,
+        .ring_size = RING,
+        .topics = "diffs:diff:offset,rows:row:offset,bare:bare:offset,env:envelope"};
     const char *why;
 
     assert_int_equal(hg_host_new(&spec, &t->host, &why), 0);
@@ -220,6 +222,34 @@ static void the_key_of_a_row_event_does_not_count(void **state)
     assert_int_equal(HG_GET(t->w[0].m, records_stub), 0);
 }
 
+static void envelopes_are_meant_for_every_worker_once(void **state)
+{
+    static const char good[] = "[{\"all\":true,\"text\":\"x\"},{\"room\":\"r\",\"text\":\"y\"}]";
+    struct world *t = *state;
+    struct hg_pos bad = {ENVELOPES, t->offset + 4};
+
+    record(t, ENVELOPES, 0, good, 0);
+    assert_int_equal(t->woken, 1); /* without a key, or anybody here in a room of it */
+    assert_int_equal(walked(t), 1);
+    t->offset--; /* a worker that died before it stored its position: its successor reads on there
+                  */
+    record(t, ENVELOPES, 0, good, 0);
+    assert_int_equal(HG_GET(t->w[0].m, records_repeated), 1);
+    assert_int_equal(HG_GET(t->w[1].m, records_repeated), 1);
+
+    record(t, ENVELOPES, 3, "{\"all\":true}", 0); /* no message */
+    record(t, ENVELOPES, 0, "no JSON", 0);
+    assert_int_equal(HG_GET(t->w[0].m, envelopes_bad), 2);
+    record(t, ENVELOPES, 3, NULL, RING / 8); /* too large: there is no stream to reset */
+    assert_int_equal(HG_GET(t->w[0].m, records_stub), 1);
+    atomic_store(&t->host->poison_skip[0].offset, bad.offset);
+    atomic_store(&t->host->poison_skip[0].part, bad.part + 1);
+    record(t, ENVELOPES, 3, good, 0);
+    assert_int_equal(HG_GET(t->w[0].m, records_poison), 1);
+    assert_int_equal(walked(t), 2); /* of all these none */
+    assert_int_equal(hg_host_watermark(t->host).v, 0);
+}
+
 static void poison_with_a_long_key_is_skipped(void **state)
 {
     struct world *t = *state;
@@ -320,6 +350,7 @@ int main(void)
         T(keys_that_nobody_can_subscribe_are_skipped),
         T(routing_keys_that_nobody_can_subscribe_are_skipped),
         T(the_key_of_a_row_event_does_not_count),
+        T(envelopes_are_meant_for_every_worker_once),
         T(poison_with_a_long_key_is_skipped),
         T(a_log_made_anew_is_seen_through_a_hole),
         T(broadcasts_that_never_stop_do_not_put_off_those_that_wait),
