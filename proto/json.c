@@ -626,7 +626,7 @@ static void add_escape(struct hg_buf *out, unsigned char c)
 
 void hg_json_add_str(struct hg_buf *out, struct hg_slice s)
 {
-    const char *p = s.p, *end = s.p + s.n;
+    const char *p = s.p ? s.p : "", *end = p + s.n;
     hg_buf_reserve(out, s.n + 2);
     hg_buf_addc(out, '"');
     while (p < end) {
