@@ -9,6 +9,7 @@
 
 #include "common/sys/ring.h"
 #include "worker/bus.h"
+#include "worker/cache.h"
 #include "worker/conn.h"
 #include "worker/hub.h"
 #include "worker/ids.h"
@@ -85,6 +86,7 @@ struct hg_worker {
     struct hg_rpcs rpcs;
     struct hg_map tenant_calls; /* calls in flight by tenant; calls.c's */
     struct hg_kafka *kafka;
+    struct hg_cache *cache; /* NULL: off */
     struct hg_ingest in;
     struct hg_relay relay;
     struct hg_typed typed;

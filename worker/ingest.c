@@ -456,6 +456,22 @@ static enum hg_rec_kind classify(struct hg_worker *w, const struct hg_kafka_reco
     return k->classify(w, r, to);
 }
 
+/* Every position of this worker's share, so that the cache knows how far it is whole. before: the
+ * partition's watermark without this record. */
+static void to_cache(struct hg_worker *w, const struct arrival *a, struct hg_lsn before)
+{
+    struct hg_cache_rec rec = {.kind = a->kind == HG_REC_DIFF   ? HG_CACHE_DIFF
+                                       : a->kind == HG_REC_STUB ? HG_CACHE_HOLE
+                                                                : HG_CACHE_NOTHING,
+                               .pos = a->pos,
+                               .lsn = a->lsn,
+                               .before = before,
+                               .key = a->key,
+                               .value = a->body};
+
+    hg_cache_record(w->cache, &rec);
+}
+
 static bool hand_on(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_lsn lsn)
 {
     struct routed to = {.lsn = lsn, .key = r->key};
@@ -475,8 +491,11 @@ static bool hand_on(struct hg_worker *w, const struct hg_kafka_record *r, struct
         done = relay(w, &head, to.key, body);
     }
     if (done) {
+        struct hg_lsn before = hg_lsn(atomic_load(&w->host->parts[r->part].lsn));
+
         note_lsn(w, r->part, lsn);
         store_lsn(w, r->part, lsn);
+        to_cache(w, &a, before);
         if (is_new(w, a.pos) && kind != HG_REC_PAD)
             arrive(w, &a);
     }
@@ -537,6 +556,7 @@ void hg_ingest_on_position_lost(void *ctx, uint32_t part, int64_t next)
     if (hg_ring_append(&w->in.writer, &head, HG_SLICE_NONE, HG_SLICE_NONE, true) < 0)
         HG_BUG_ON("a head fits every ring");
     log_lost(w, (struct hg_pos){part, next});
+    hg_cache_begin_anew(w->cache, part, next);
     atomic_store(&p->next, next);
     atomic_store(&p->known, 1);
 }

@@ -334,6 +334,7 @@ static void on_turn(void *arg)
 
     hg_ingest_turn(w);
     hg_publish_turn(w);
+    hg_cache_turn(w->cache);
     atomic_fetch_add_explicit(&w->seat->heartbeat, 1, memory_order_relaxed);
     HG_INC(w->m, loop_turns);
     hg_doing_set(w, HG_DOING_WAIT);
@@ -390,6 +391,17 @@ static void wire(struct hg_worker *w)
     hg_ingest_init(w);
 }
 
+static void open_cache(struct hg_worker *w)
+{
+    struct hg_cache_spec spec = {.loop = w->loop,
+                                 .conf = w->conf,
+                                 .metrics = w->m,
+                                 .host = w->host,
+                                 .seat = w->boot->seat};
+
+    w->cache = hg_cache_new(&spec);
+}
+
 static void connect_kafka(struct hg_worker *w)
 {
     struct hg_kafka_spec spec = {
@@ -410,6 +422,7 @@ static void connect_kafka(struct hg_worker *w)
 static int start(struct hg_worker *w)
 {
     wire(w);
+    open_cache(w);
     connect_kafka(w);
     hg_relay_init(w);
     hg_typed_init(w);
@@ -441,6 +454,7 @@ static void end(struct hg_worker *w)
     hg_hub_fini(&w->hub);
     hg_ids_fini(&w->ids);
     hg_kafka_free(w->kafka, hg_kafka_is_up(w->kafka) ? FLUSH_MS : 0); /* no broker takes it */
+    hg_cache_free(w->cache);
     hg_ingest_fini(w);
     hg_interests_fini(&w->interests);
     hg_identity_unload(w);

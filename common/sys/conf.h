@@ -33,6 +33,7 @@ enum hg_bare_keys { HG_BARE_AUTO, HG_BARE_DEFAULT_TENANT, HG_BARE_ALL };
 enum hg_typed_presence { HG_PRESENCE_AUTO, HG_PRESENCE_YES, HG_PRESENCE_NO };
 enum hg_typed_scope { HG_SCOPE_TENANT, HG_SCOPE_ALL };
 enum hg_typed_broadcast { HG_BROADCAST_TENANT, HG_BROADCAST_PERMISSION };
+enum hg_hot_cache { HG_HOT_CACHE_AUTO, HG_HOT_CACHE_ON, HG_HOT_CACHE_OFF };
 
 #define HG_CT_STR char *
 #define HG_CT_LIST char *
