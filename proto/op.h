@@ -135,6 +135,8 @@ struct hg_op_seed {
 };
 void hg_op_put_seed_head(struct hg_buf *out, const struct hg_op_seed *s);
 
+/* pks: a JSON array of strings. */
+void hg_op_put_range_index(struct hg_buf *out, struct hg_slice hash_id, struct hg_slice pks);
 void hg_op_put_diffb64(struct hg_buf *out, struct hg_slice hash_id, struct hg_slice payload);
 
 enum hg_op_row_shape { HG_OP_ROW_NESTED, HG_OP_ROW_FLAT, HG_OP_ROW_BOTH }; /* spec C-5 */

@@ -122,6 +122,15 @@ void hg_op_put_seed_head(struct hg_buf *out, const struct hg_op_seed *s)
     hg_buf_adds(out, ",\"rows\":[");
 }
 
+void hg_op_put_range_index(struct hg_buf *out, struct hg_slice hash_id, struct hg_slice pks)
+{
+    begin(out, "rangeIndex");
+    add_member(out, "hashId", hash_id);
+    hg_buf_adds(out, ",\"pks\":");
+    hg_buf_add_slice(out, pks);
+    hg_buf_addc(out, '}');
+}
+
 void hg_op_put_diffb64(struct hg_buf *out, struct hg_slice hash_id, struct hg_slice payload)
 {
     begin(out, "diffB64");

@@ -5,6 +5,7 @@
 #ifndef HG_WORKER_LOG_H
 #define HG_WORKER_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "worker/frame.h"
 
@@ -16,6 +17,7 @@ struct hg_entry {
     int64_t offset;
     uint64_t cum;       /* bytes of all entries there were before it; not kept exact by inserts */
     uint32_t part, len; /* len: of the payload */
+    bool cached;        /* of the hot cache: its place in Kafka is not known */
     struct hg_span enc[HG_DIFF_ENCS]; /* RAW always; the others when first needed */
 };
 

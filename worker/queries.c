@@ -1,5 +1,6 @@
 #include "worker/queries.h"
 
+#include <stdlib.h>
 #include "common/base/err.h"
 #include "common/sys/log.h"
 #include "proto/base64.h"
@@ -41,6 +42,92 @@ static struct hg_lsn watermark(void *ctx)
     return hg_ingest_watermark(ctx);
 }
 
+/* ---- what is asked of the hot cache beside a snapshot call ---- */
+
+struct beside {
+    struct hg_cache_read *range, *after; /* not answered yet */
+    struct hg_buf pks;                   /* JSON array; empty is none */
+    struct hg_cached *cached;
+};
+
+static void on_range(void *ctx, struct hg_slice pks)
+{
+    struct beside *b = ctx;
+
+    b->range = NULL;
+    hg_buf_add_slice(&b->pks, pks);
+}
+
+static void on_after(void *ctx, struct hg_cached *cached)
+{
+    struct beside *b = ctx;
+
+    b->after = NULL;
+    b->cached = cached;
+}
+
+static void forget(void *ctx, struct hg_flight *fl)
+{
+    struct beside *b = fl->beside;
+
+    (void)ctx;
+    if (!b)
+        return;
+    hg_cache_cancel(b->range);
+    hg_cache_cancel(b->after);
+    hg_cached_free(b->cached);
+    hg_buf_fini(&b->pks);
+    free(b), fl->beside = NULL;
+}
+
+static void ask_cache(struct hg_worker *w, struct hg_flight *fl)
+{
+    struct hg_slice key = hg_stream_key(fl->st);
+    struct beside *b;
+
+    forget(w, fl);
+    if (!hg_cache_is_up(w->cache))
+        return;
+    fl->beside = b = hg_calloc(1, sizeof *b);
+    b->range = hg_cache_range(w->cache, key, on_range, b);
+    if (fl->behind.v)
+        b->after = hg_cache_after(w->cache, key, fl->behind, on_after, b);
+}
+
+static struct hg_span range(void *ctx, const struct hg_flight *fl)
+{
+    struct hg_worker *w = ctx;
+    const struct beside *b = fl->beside;
+    struct hg_buf text = {0};
+    struct hg_span s = {0};
+    struct hg_slice part;
+
+    if (!b || b->pks.n == 0)
+        return s;
+    hg_op_put_range_index(&text, hg_stream_hash_id(fl->st), hg_buf_slice(&b->pks));
+    part = hg_buf_slice(&text);
+    if (part.n <= (size_t)w->conf->max_snapshot)
+        s = hg_frame_build(&w->frames, &fl->st->arena, HG_WS_OP_TEXT, &part, 1);
+    hg_buf_fini(&text);
+    return s;
+}
+
+/* When this host has read all that the writers had when they were asked, and the rings are walked
+ * after that, nothing that comes from now on is in the list. */
+static const struct hg_cachelist *bridge(void *ctx, const struct hg_flight *fl, struct hg_lsn s)
+{
+    struct hg_worker *w = ctx;
+    const struct beside *b = fl->beside;
+
+    if (!b || !b->cached || hg_lsn_lt(s, b->cached->after) ||
+        !hg_cached_is_behind(b->cached, w->host))
+        return NULL;
+    hg_ingest_walk(w);
+    return &b->cached->list;
+}
+
+/* ---- snapshot calls ---- */
+
 static void on_rows(void *ctx, void *arg, uint64_t arg2, const struct hg_rpc_result *r)
 {
     struct hg_worker *w = ctx;
@@ -63,6 +150,7 @@ static void fly(void *ctx, struct hg_flight *fl)
 
     call->spec.company = hg_stream_tenant(fl->st);
     call->spec.table = hg_stream_table(fl->st);
+    ask_cache(w, fl);
     /* A query without a limit has none: cut short, its snapshot would be wrong. max_snapshot is the
      * cap. */
     hg_query_put_get_data(&request, &call->spec, fl->query,
@@ -169,6 +257,9 @@ const struct hg_stream_ops hg_queries_ops = {
     .watermark = watermark,
     .fly = fly,
     .snapshot = snapshot,
+    .range = range,
+    .bridge = bridge,
+    .forget = forget,
     .landed = landed,
     .ack = ack,
     .failed = failed,
@@ -280,6 +371,7 @@ static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_
         .enc = o->frame == HG_OP_FRAME_TAGGED ? HG_DIFF_TAGGED : HG_DIFF_RAW,
         .whole_session = d->whole_session,
         .late_b64 = d->late_b64,
+        .range_index = d->v3,
         .no_delta = o->resume == HG_OP_RESUME_DELTA,
         .before_v3 = !d->v3,
         .bare = hears_bare(w, c),

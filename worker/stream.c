@@ -167,6 +167,8 @@ static void flight_free(struct hg_streams *ss, struct hg_flight *fl)
     while (*p != fl)
         p = &(*p)->next;
     *p = fl->next;
+    if (ss->ops->forget)
+        ss->ops->forget(ss->ctx, fl);
     hg_timer_stop(hg_loop_timers(ss->loop), &fl->timer);
     hg_query_free(fl->query);
     free(fl);
@@ -395,7 +397,8 @@ static uint32_t hand_over(struct hg_streams *ss, struct hg_sub *sub)
 {
     struct hg_stream *st = sub->st;
     struct hg_entry *e = hg_log_at(&st->log, sub->cur);
-    enum hg_diff_enc enc = sub->lagged && sub->late_b64 ? HG_DIFF_B64 : sub->enc;
+    bool b64 = e->cached || (sub->lagged && sub->late_b64);
+    enum hg_diff_enc enc = b64 ? HG_DIFF_B64 : sub->enc;
     struct hg_span s;
 
     if (++sub->cur == st->log.head)
@@ -663,6 +666,7 @@ static void diff(struct hg_streams *ss, struct hg_stream *st, const struct hg_st
         break;
     case OLD:
         HG_INC(ss->m, records_old);
+        st->olds++;
         break;
     case REPLAY:
         HG_INC(ss->m, records_replayed);
@@ -743,6 +747,8 @@ static void on_empty_lands(void *arg, struct hg_mono now)
 
 static void fly(struct hg_streams *ss, struct hg_flight *fl)
 {
+    struct hg_stream *st = fl->st;
+
     if (!is_ready(ss, fl)) {
         hg_timer_start(hg_loop_timers(ss->loop), &fl->timer,
                        hg_mono_add(now_of(ss), PACE_MS * HG_MS), on_flight_timer, fl);
@@ -751,6 +757,7 @@ static void fly(struct hg_streams *ss, struct hg_flight *fl)
     fl->flying = true; /* before the walk, which may reset this stream */
     fl->asked = ss->ops->walk(ss->ctx);
     fl->voided = false;
+    fl->olds = st->olds;
     fl->tries++;
     if (fl->empty)
         hg_timer_start(hg_loop_timers(ss->loop), &fl->timer, now_of(ss), on_empty_lands, fl);
@@ -803,20 +810,34 @@ static const char *reason_of(const struct hg_sub *sub)
     return sub->was_reset ? "reset" : sub->no_delta ? "unavailable" : NULL;
 }
 
-static void go_live(struct hg_streams *ss, struct hg_sub *sub, struct hg_span snapshot,
-                    struct hg_lsn fence)
+struct landed { /* what all who wait for a call get */
+    struct hg_span snapshot, range;
+    struct hg_lsn fence;
+    const char *reason;
+};
+
+static void go_live(struct hg_streams *ss, struct hg_sub *sub, const struct landed *got)
 {
     struct hg_stream *st = sub->st;
 
-    sub->fence = fence;
-    sub->cur = hg_log_above(&st->log, fence.v);
+    sub->fence = got->fence;
+    sub->cur = hg_log_above(&st->log, got->fence.v);
     sub->was_reset = sub->no_delta = sub->joined = false;
     set_live(sub, true);
     set_behind(sub, sub->cur != st->log.head);
     HG_INC(ss->m, snapshots);
-    ss->ops->send(ss->ctx, sub->c, snapshot);
+    ss->ops->send(ss->ctx, sub->c, got->snapshot);
+    if (sub->state == HG_SUB_LIVE && sub->range_index && got->range.c)
+        ss->ops->send(ss->ctx, sub->c, got->range);
     if (sub->state == HG_SUB_LIVE)
         pull(ss, sub); /* from held to live in one step: nothing can come between */
+}
+
+static struct hg_lsn fence_of(const struct hg_sub *sub, const struct hg_landing *l)
+{
+    if (l->s.v)
+        return l->s;
+    return sub->joined ? sub->fl->asked : hg_lsn_max(sub->fl->asked, sub->resume);
 }
 
 /* Everybody who waits for this call, each with its fence; frames are shared by those whose fence
@@ -824,11 +845,11 @@ static void go_live(struct hg_streams *ss, struct hg_sub *sub, struct hg_span sn
 static void land_all(struct hg_streams *ss, struct hg_flight *fl, const struct hg_landing *l)
 {
     struct hg_stream *st = fl->st;
-    struct hg_span frame = {0};
-    struct hg_lsn frame_fence = {0};
-    const char *frame_reason = NULL;
+    struct landed got = {.snapshot = {0}};
 
     fl->nsubs++;
+    if (ss->ops->range)
+        got.range = ss->ops->range(ss->ctx, fl);
     for (uint32_t i = st->nsubs; i-- > 0;) {
         struct hg_sub *sub;
         struct hg_lsn fence;
@@ -838,24 +859,78 @@ static void land_all(struct hg_streams *ss, struct hg_flight *fl, const struct h
         sub = st->subs[i];
         if (sub->fl != fl || sub->state != HG_SUB_FLYING)
             continue;
-        fence = l->s.v ? l->s : sub->joined ? fl->asked : hg_lsn_max(fl->asked, sub->resume);
-        if (!frame.c || fence.v != frame_fence.v || reason_of(sub) != frame_reason) {
-            hg_span_unref(ss->frames, &frame);
-            frame_fence = fence;
-            frame_reason = reason_of(sub);
-            frame = ss->ops->snapshot(ss->ctx, fl, l->reply, fence, frame_reason);
+        fence = fence_of(sub, l);
+        if (!got.snapshot.c || fence.v != got.fence.v || reason_of(sub) != got.reason) {
+            hg_span_unref(ss->frames, &got.snapshot);
+            got.fence = fence;
+            got.reason = reason_of(sub);
+            got.snapshot = ss->ops->snapshot(ss->ctx, fl, l->reply, fence, got.reason);
         }
-        if (!frame.c)
+        if (!got.snapshot.c)
             fail(ss, sub, -HG_E_SNAPSHOT_FAILED, HG_SLICE_LIT("too large"));
-        else if (!ss->ops->can_take_snapshot(ss->ctx, sub->c, frame.len))
+        else if (!ss->ops->can_take_snapshot(ss->ctx, sub->c, got.snapshot.len))
             fail(ss, sub, -HG_E_OVERFLOW, HG_SLICE_NONE);
         else
-            go_live(ss, sub, frame, fence);
+            go_live(ss, sub, &got);
     }
-    hg_span_unref(ss->frames, &frame);
+    hg_span_unref(ss->frames, &got.snapshot);
+    hg_span_unref(ss->frames, &got.range);
     fl->tries = fl->refills = 0;
+    fl->behind = hg_lsn(0);
+    if (ss->ops->forget)
+        ss->ops->forget(ss->ctx, fl);
     if (--fl->nsubs == 0)
         flight_free(ss, fl);
+}
+
+/* ---- bridges (rule 3) ---- */
+
+static void backfill(struct hg_streams *ss, struct hg_stream *st, const struct hg_cachelist *list,
+                     struct hg_lsn s)
+{
+    uint64_t before = bytes_of(st);
+
+    for (size_t i = 0; i < list->count; i++) {
+        struct hg_slice value = hg_cachelist_value(list, i);
+        struct hg_entry e = {.lsn = list->entries[i].lsn, .len = (uint32_t)value.n, .cached = true};
+        uint64_t at = hg_log_above(&st->log, e.lsn);
+
+        if (e.lsn <= s.v || e.lsn > st->floor.v)
+            continue;
+        e.enc[HG_DIFF_RAW] = hg_frame_build(ss->frames, &st->arena, HG_WS_OP_BINARY, &value, 1);
+        hg_log_insert(&st->log, at, &e);
+        for (uint32_t j = 0; j < st->nsubs; j++) /* the floor is under the fence of who is live */
+            if (st->subs[j]->state == HG_SUB_LIVE && st->subs[j]->cur >= at)
+                st->subs[j]->cur++;
+    }
+    st->floor = s;
+    if (hg_lsn_lt(s, st->trimmed))
+        st->trimmed = s;
+    account(ss, st, before);
+}
+
+static bool may_bridge(const struct hg_flight *fl, struct hg_lsn s)
+{
+    const struct hg_stream *st = fl->st;
+
+    /* A bare stream hears two keys, and a list is of one. What the log itself forgot may have left
+     * a part of one LSN: that is no edge to build on. */
+    return s.v && !st->bare && hg_lsn_lt(s, st->floor) && hg_lsn_le(st->trimmed, st->floor) &&
+           !fl->voided && fl->olds == st->olds;
+}
+
+/* The flight still counts as flying: the walk may bring resets and close subscriptions. */
+static void bridge(struct hg_streams *ss, struct hg_flight *fl, const struct hg_landing *l)
+{
+    const struct hg_cachelist *list;
+
+    if (l->err < 0 || !ss->ops->bridge || !may_bridge(fl, l->s))
+        return;
+    list = ss->ops->bridge(ss->ctx, fl, l->s);
+    if (!list || !may_bridge(fl, l->s))
+        return;
+    backfill(ss, fl->st, list, l->s);
+    HG_INC(ss->m, snapshots_bridged);
 }
 
 static bool anyone_waits(const struct hg_flight *fl)
@@ -880,9 +955,11 @@ void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct 
 {
     struct hg_lsn fence = l->s.v ? l->s : fl->asked;
     struct hg_stream *st = fl->st;
-    uint64_t before = bytes_of(st);
+    uint64_t before;
 
     HG_BUG_ON(!fl->flying);
+    bridge(ss, fl, l);
+    before = bytes_of(st);
     fl->flying = false;
     if (fl->nsubs == 0) {
         flight_free(ss, fl);
@@ -904,6 +981,8 @@ void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct 
         return;
     }
     if (hg_lsn_lt(fence, st->floor) || (l->s.v && hg_lsn_lt(fence, st->trimmed))) {
+        if (l->s.v && (!fl->behind.v || hg_lsn_lt(l->s, fl->behind)))
+            fl->behind = l->s;
         fly_again(ss, fl);
         return;
     }
@@ -1090,6 +1169,7 @@ void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
                            .whole_session = spec->whole_session,
                            .late_b64 = spec->late_b64,
                            .no_delta = spec->no_delta,
+                           .range_index = spec->range_index,
                            .no_rows = spec->before_v3};
     sub->fl = flight_for(st, spec);
     sub->fl->nsubs++;

@@ -15,9 +15,13 @@
  *
  * 1. The log holds every diff with LSN in (floor, head], sorted by LSN, arrival breaking ties;
  * every cursor is a place in it.
- * 2. floor only rises: at attach and reset to the noted watermark, at trimming to the LSN of what
- * was trimmed.
- * 3. A snapshot is used only if its fence is at or above the floor; otherwise it flies again.
+ * 2. floor rises at attach and reset to the noted watermark, at trimming to the LSN of what was
+ *    trimmed. It falls only when a bridge has filled the log down to it.
+ * 3. A snapshot is used only if its fence is at or above the floor; otherwise it flies again, and
+ *    the hot cache is asked beside it for the diffs from there on. When it proves that it has all
+ * of them (worker/cache.h), none came meanwhile that were dropped as old, and none is still to come
+ *    that it holds already, they are put into the log below its first entry, the floor sinks to the
+ *    snapshot's position, and everything goes on as if they had been there. They go out as diffB64.
  * 4. A diff is framed once per encoding, when first needed, for all subscribers.
  * 5. A client that cannot take more keeps a cursor, not a copy; the log's caps bound how far it may
  * fall behind.
@@ -34,6 +38,7 @@
 #include "common/sys/conf.h"
 #include "common/sys/loop.h"
 #include "common/sys/metric.h"
+#include "proto/cachediff.h"
 #include "worker/bare.h"
 #include "worker/frame.h"
 #include "worker/log.h"
@@ -64,6 +69,7 @@ struct hg_sub {
     bool late_b64;      /* v1-v3: a diff delayed by a full socket goes out as diffB64 */
     bool was_reset;     /* its next snapshot says "reason":"reset" */
     bool no_rows;       /* v1, v2: knows no row events */
+    bool range_index;   /* gets the key's rangeIndex behind its snapshots */
     bool no_delta;      /* asked for delta resume: its snapshot says "reason":"unavailable" */
     bool behind;        /* live, and cur is not the head; counted in nlagging */
     bool pulling;       /* on the list for the next turn's pull */
@@ -89,7 +95,7 @@ struct hg_sub_spec {
     uint64_t fingerprint;   /* of the query, 0 for none */
     struct hg_lsn resume;   /* resumeFromVersion, 0 none */
     enum hg_diff_enc enc;
-    bool whole_session, late_b64, no_delta;
+    bool whole_session, late_b64, no_delta, range_index;
     bool before_v3; /* of v1 or v2: gets no row events, causes no page seed */
     bool bare;      /* hears its hashId as a key, too */
     bool empty;     /* v1: a snapshot without rows, at once, from nobody; query is NULL */
@@ -127,6 +133,14 @@ struct hg_stream_ops {
     /* The stream is forgotten: its last subscriber left interest_linger ago, or the worker ends.
      * May be NULL. */
     void (*ended)(void *ctx, const struct hg_stream *st);
+    /* May be NULL, like the two below: what fly asked of the hot cache beside the call, if it came
+     * in time. A rangeIndex frame, {NULL} for none. */
+    struct hg_span (*range)(void *ctx, const struct hg_flight *fl);
+    /* All diffs of the key above s that had arrived when the flight set out, none that is still to
+     * come; NULL when that cannot be proved. Walks the rings. Lives as long as the flight flies. */
+    const struct hg_cachelist *(*bridge)(void *ctx, const struct hg_flight *fl, struct hg_lsn s);
+    /* What was asked of the cache for this flight is over. */
+    void (*forget)(void *ctx, struct hg_flight *fl);
     void (*ack)(void *ctx, struct hg_sub *sub);
     /* Tells the client; sub is closed already (all of the session, if whole_session, on err
      * OVERFLOW). */
@@ -145,11 +159,15 @@ struct hg_flight { /* one query of a stream, and the call for it */
     uint64_t fingerprint;
     uint32_t nsubs; /* subscriptions with this query */
     bool flying, voided;
-    bool empty;            /* nobody is asked */
-    bool seeds;            /* of v3: what it brings is worth a page seed */
-    uint8_t tries;         /* calls since it last landed well */
-    uint8_t refills;       /* times the log overflowed under it */
-    struct hg_lsn asked;   /* watermark of the moment of asking */
+    bool empty;           /* nobody is asked */
+    bool seeds;           /* of v3: what it brings is worth a page seed */
+    uint8_t tries;        /* calls since it last landed well */
+    uint8_t refills;      /* times the log overflowed under it */
+    struct hg_lsn asked;  /* watermark of the moment of asking */
+    struct hg_lsn behind; /* lowest position of a reply that lay below the floor, 0 none: diffs from
+                             there on are what a cache is to be asked for beside the next call */
+    uint64_t olds;        /* hg_stream.olds of that moment */
+    void *beside;         /* what ops.fly asked of the cache; its own */
     struct hg_timer timer; /* paced start */
 };
 
@@ -170,6 +188,7 @@ struct hg_stream {
         floor; /* at or below it everything is in the snapshots asked for since attach or reset */
     struct hg_lsn trimmed; /* LSN of what was forgotten last: snapshots must reach it too */
     struct hg_lsn given;   /* highest LSN handed to anyone */
+    uint64_t olds;         /* records dropped so far because snapshots hold them */
     uint32_t resets;       /* recent ones, paces the next flight */
     struct hg_mono reset_at;
     struct hg_timer linger;
@@ -230,6 +249,10 @@ void hg_stream_stalled(struct hg_streams *ss, struct hg_conn *c, uint64_t queued
 static inline struct hg_slice hg_stream_key(const struct hg_stream *st)
 {
     return hg_slice_of(st->key, (size_t)st->tenant_n + 1 + st->table_n + 1 + st->hash_n);
+}
+static inline struct hg_slice hg_stream_key(const struct hg_stream *st)
+{
+    return hg_slice_of(st->key, st->tenant_n + 1u + st->table_n + 1u + st->hash_n);
 }
 static inline struct hg_slice hg_stream_tenant(const struct hg_stream *st)
 {

@@ -101,7 +101,7 @@ static void check_list(const char *in, const char *expected)
 }
 
 /* B-14: two gateways of the former make wrote each diff twice; readers drop the repeats. */
-static void test_b14_repeats_of_a_list(void **state)
+static void test_b_14_repeats_of_a_list(void **state)
 {
     (void)state;
     check_list("", "");
@@ -136,7 +136,7 @@ int main(void)
         cmocka_unit_test(test_written_as_the_sources_write),
         cmocka_unit_test(test_read_back),
         cmocka_unit_test(test_every_byte_comes_back),
-        cmocka_unit_test(test_b14_repeats_of_a_list),
+        cmocka_unit_test(test_b_14_repeats_of_a_list),
         cmocka_unit_test(test_positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

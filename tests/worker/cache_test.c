@@ -355,7 +355,7 @@ static void open_both(struct world *t)
     UNTIL(t, writer(t));
 }
 
-static void test_b14_two_hosts_one_writer(void **state)
+static void test_b_14_two_hosts_one_writer(void **state)
 {
     struct world *t = *state;
     char expected[400] = "";
@@ -374,7 +374,7 @@ static void test_b14_two_hosts_one_writer(void **state)
 }
 
 /* The writer stands still past its lease; what it had ready is stale when it wakes. */
-static void test_b14_paused_writer_writes_nothing(void **state)
+static void test_b_14_paused_writer_writes_nothing(void **state)
 {
     struct world *t = *state;
     open_both(t);
@@ -865,8 +865,8 @@ int main(void)
         T(test_keys_expire),
         T(test_only_diffs_of_the_share),
         T(test_thousands_in_few_round_trips),
-        T(test_b14_two_hosts_one_writer),
-        T(test_b14_paused_writer_writes_nothing),
+        T(test_b_14_two_hosts_one_writer),
+        T(test_b_14_paused_writer_writes_nothing),
         T(test_tokens_only_grow),
         T(test_successor_notes_a_hole),
         T(test_share_that_moves_is_handed_on),

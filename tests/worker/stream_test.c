@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include "common/base/err.h"
 #include "common/base/macros.h"
+#include "proto/base64.h"
 #include "proto/op.h"
 #include "proto/route.h"
 #include "common/sys/host.h"
@@ -40,7 +41,12 @@ struct world {
     struct hg_arena arena;
     void (*on_walk)(struct world *t); /* what the rings bring while somebody attaches */
     void (*on_send)(struct world *t, struct hg_conn *c);
-    bool no_room; /* for snapshots */
+    bool no_room;               /* for snapshots */
+    struct hg_cachelist cached; /* what the hot cache has of the key */
+    bool proved;                /* and that it is whole */
+    unsigned asked_below;       /* flights that asked for it */
+    const char *range;
+    bool walk_in_bridge;
 };
 
 static bool op_ready(void *ctx, bool calls)
@@ -82,6 +88,32 @@ static void op_fly(void *ctx, struct hg_flight *fl)
     assert_null(t->flight);
     t->flight = fl;
     t->flights++;
+    t->asked_below += fl->behind.v > 0;
+    fl->beside = fl->behind.v ? t : NULL;
+}
+static struct hg_span op_range(void *ctx, const struct hg_flight *fl)
+{
+    struct world *t = ctx;
+    struct hg_slice part = hg_slice_str(t->range);
+
+    (void)fl;
+    return t->range ? hg_frame_build(&t->frames, &t->arena, HG_WS_OP_TEXT, &part, 1)
+                    : (struct hg_span){0};
+}
+static const struct hg_cachelist *op_bridge(void *ctx, const struct hg_flight *fl, struct hg_lsn s)
+{
+    struct world *t = ctx;
+
+    if (!fl->beside || !t->proved || hg_lsn_lt(s, fl->behind))
+        return NULL;
+    if (t->walk_in_bridge && t->on_walk)
+        t->on_walk(t);
+    return &t->cached;
+}
+static void op_forget(void *ctx, struct hg_flight *fl)
+{
+    (void)ctx;
+    fl->beside = NULL;
 }
 static struct hg_span op_snapshot(void *ctx, const struct hg_flight *fl, const void *reply,
                                   struct hg_lsn fence, const char *reason)
@@ -152,6 +184,9 @@ static const struct hg_stream_ops ops = {
     .watermark = op_watermark,
     .fly = op_fly,
     .snapshot = op_snapshot,
+    .range = op_range,
+    .bridge = op_bridge,
+    .forget = op_forget,
     .landed = op_landed,
     .ended = op_ended,
     .ack = op_ack,
@@ -190,6 +225,7 @@ static int teardown(void **state)
     struct world *t = *state;
 
     hg_streams_fini(&t->ss);
+    hg_cachelist_fini(&t->cached);
     for (int i = 0; i < CLIENTS; i++) {
         assert_null(t->c[i].subs.first);
         hg_buf_fini(&t->c[i].got);
@@ -333,6 +369,187 @@ static void b_25_reply_below_the_floor_flies_again(void **state)
     land(t, 10);
     expect(t, 0, "ack\nsnapshot rows @10\neleven\n");
     assert_int_equal(t->flights, 2);
+}
+
+/* ---- the hot cache: rangeIndex, and bridges to a replica that is behind ---- */
+
+static void cache(struct world *t, uint64_t lsn, const char *value)
+{
+    assert_true(hg_cachelist_add(&t->cached, lsn, hg_slice_str(value)));
+}
+
+static void range_stands_between_snapshot_and_diffs(void **state)
+{
+    struct world *t = *state;
+
+    t->range = "range";
+    subscribe_with(t, 0, (struct hg_sub_spec){.range_index = true});
+    subscribe(t, 1); /* a profile that does not know it */
+    diff(t, 6, "six");
+    land(t, 0);
+    expect(t, 0, "ack\nsnapshot rows @0\nrange\nsix\n");
+    expect(t, 1, "ack\nsnapshot rows @0\nsix\n");
+}
+
+#define B64(text) "{\"op\":\"diffB64\",\"hashId\":\"q1\",\"b64\":\"" text "\"}\n"
+
+/* B-6: cached, held and live diffs in one step and in order. */
+static void b_6_cached_held_and_live_in_one_step(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 10;
+    t->range = "range";
+    t->proved = true;
+    cache(t, 7, "a");
+    cache(t, 8, "b");
+    cache(t, 8, "c");
+    cache(t, 10, "d");
+    cache(t, 11, "e"); /* the log has it */
+    subscribe_with(t, 0, (struct hg_sub_spec){.range_index = true});
+    diff(t, 11, "e");
+    land(t, 7);
+    assert_int_equal(t->asked_below, 0);
+    turn_until_flight(t);
+    assert_int_equal(t->asked_below, 1);
+    land(t, 7);
+    diff(t, 12, "f");
+    expect(t, 0, "ack\nsnapshot rows @7\nrange\n" B64("Yg==") B64("Yw==") B64("ZA==") "e\nf\n");
+    assert_int_equal(t->m->snapshots_bridged, 1);
+    /* It is the log's now: nobody has to ask again. */
+    subscribe(t, 1);
+    land(t, 8);
+    expect(t, 1, "ack\nsnapshot rows @8\n" B64("ZA==") "e\nf\n");
+    assert_int_equal(t->m->snapshots_bridged, 1);
+}
+
+static void bridge_spares_who_is_live(void **state)
+{
+    struct world *t = *state;
+
+    t->proved = true;
+    t->watermark = 10;
+    cache(t, 9, "nine");
+    cache(t, 10, "ten");
+    live(t, 1);
+    t->c[1].full = true;
+    diff(t, 11, "eleven"); /* waits for its socket */
+    live(t, 2);
+    subscribe(t, 0);
+    land(t, 8);
+    turn_until_flight(t);
+    land(t, 8);
+    expect(t, 0, "ack\nsnapshot rows @8\n" B64("bmluZQ==") B64("dGVu") "eleven\n");
+    diff(t, 12, "twelve");
+    expect(t, 0, "twelve\n");
+    expect(t, 2, "twelve\n");
+    t->c[1].full = false;
+    hg_stream_writable(&t->ss, &t->c[1]);
+    expect(t, 1, "eleven\ntwelve\n");
+}
+
+/* One that was dropped as old while the flight was out is in no list that is older. */
+static void bridge_is_refused_when_an_old_record_came(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 10;
+    t->proved = true;
+    subscribe(t, 0);
+    land(t, 8);
+    turn_until_flight(t);
+    diff(t, 9, "nine"); /* of a slower partition */
+    land(t, 8);
+    assert_int_equal(t->m->snapshots_bridged, 0);
+    turn_until_flight(t);
+    cache(t, 9, "nine");
+    land(t, 8);
+    expect(t, 0, "ack\nsnapshot rows @8\n" B64("bmluZQ=="));
+}
+
+static void an_old_record(struct world *t)
+{
+    diff(t, 9, "nine");
+}
+
+static void a_reset(struct world *t)
+{
+    hg_streams_reset(&t->ss, NULL, "hole");
+}
+
+static void all_leave(struct world *t)
+{
+    hg_subs_close_all(&t->ss, &t->c[0]);
+}
+
+/* What the walk brings, at the last moment. */
+static void bridge_is_refused_by_what_the_walk_brings(void **state)
+{
+    struct world *t = *state;
+    void (*const brings[])(struct world *) = {an_old_record, a_reset};
+
+    for (size_t i = 0; i < HG_COUNTOF(brings); i++) {
+        t->watermark = 10;
+        t->proved = true;
+        subscribe(t, 0);
+        land(t, 8);
+        turn_until_flight(t);
+        t->on_walk = brings[i];
+        t->walk_in_bridge = true;
+        land(t, 8);
+        t->on_walk = NULL;
+        assert_int_equal(t->m->snapshots_bridged, 0);
+        turn_until_flight(t);
+        land(t, 10);
+        expect(t, 0, "ack\nsnapshot rows @10\n");
+        hg_subs_close_all(&t->ss, &t->c[0]);
+        for (int n = 0; n < 3; n++)
+            hg_loop_turn(t->loop, 1); /* the stream goes */
+    }
+    subscribe(t, 0);
+    land(t, 8);
+    turn_until_flight(t);
+    t->on_walk = all_leave;
+    land(t, 8);
+    expect(t, 0, "ack\n");
+}
+
+static void bridge_is_refused_in_doubt(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 10;
+    subscribe(t, 0);
+    land(t, 8);
+    turn_until_flight(t);
+    land(t, 8);
+    turn_until_flight(t);
+    land(t, 10);
+    expect(t, 0, "ack\nsnapshot rows @10\n");
+    assert_int_equal(t->m->snapshots_bridged, 0);
+}
+
+/* After a bridge records below the former floor are judged as any others. */
+static void behind_a_bridge_repeats_drop_and_gaps_reset(void **state)
+{
+    struct world *t = *state;
+
+    t->watermark = 10;
+    t->proved = true;
+    cache(t, 9, "nine");
+    subscribe(t, 0);
+    land(t, 7);
+    turn_until_flight(t);
+    land(t, 7);
+    diff(t, 11, "eleven");
+    expect(t, 0, "ack\nsnapshot rows @7\n" B64("bmluZQ==") "eleven\n");
+    diff(t, 9, "nine"); /* a producer's replay */
+    assert_int_equal(t->m->records_replayed, 1);
+    diff(t, 8, "eight"); /* nobody has it: in no log, in no cache */
+    assert_int_equal(t->m->records_disorder, 1);
+    turn_until_flight(t);
+    land(t, 11);
+    expect(t, 0, "snapshot rows @11 reset\n");
 }
 
 static void reply_that_stays_below_fails(void **state)
@@ -1083,12 +1300,27 @@ static int first_above(const uint64_t *lsns, int n, uint64_t fence)
     return i;
 }
 
+/* A diff's text, whether it came as it is or as diffB64. */
+static const char *plain(const char *line)
+{
+    static char text[64];
+    struct hg_buf bytes = {0};
+    const char *b64 = strstr(line, "\"b64\":\"");
+
+    if (!b64)
+        return line;
+    hg_b64_decode_lenient(&bytes, hg_slice_of(b64 + 7, strcspn(b64 + 7, "\"")));
+    snprintf(text, sizeof text, "%.*s", HG_SLICE_ARG(hg_buf_slice(&bytes)));
+    hg_buf_fini(&bytes);
+    return text;
+}
+
 /* Random records and subscriptions against a model: each subscription gets the log's records above
  * its fence, each once, none left out. */
 static void random_schedules_keep_the_promise(void **state)
 {
-    static uint64_t lsns[ROUNDS]; /* of all records, in order */
     struct world *t = *state;
+    static uint64_t lsns[ROUNDS]; /* of all records, in order */
     uint64_t lsn = 0;
     int n = 0, seen = 0;
 
@@ -1108,8 +1340,18 @@ static void random_schedules_keep_the_promise(void **state)
                 hg_sub_close(&t->ss, t->c[i].subs.first);
             break;
         case 2:
-            if (t->flight)
-                land(t, rand() % 2 ? t->watermark : 0);
+            t->proved = rand() % 4;
+            if (t->flight && t->watermark > 40 &&
+                (t->flight->behind.v || rand() % 4 == 0)) { /* a replica's, below or not */
+                uint64_t again = t->m->snapshots_reflown, behind = t->flight->behind.v;
+
+                land(t, behind ? behind : t->watermark - (uint64_t)rand() % 20);
+                for (int ms = 0; ms < 500 && !t->flight && again != t->m->snapshots_reflown; ms++)
+                    hg_loop_turn(t->loop, 1);
+            } else if (t->flight)
+                land(t, rand() % 2   ? t->watermark
+                        : rand() % 2 ? t->watermark - t->watermark % 8
+                                     : 0);
             break;
         case 3:
             t->c[i].full = !t->c[i].full;
@@ -1125,6 +1367,7 @@ static void random_schedules_keep_the_promise(void **state)
             lsn += (uint64_t)rand() % 2;
             snprintf(v, sizeof v, "%llu.%d", (unsigned long long)HG_MAX(lsn, 1), n);
             lsns[n++] = HG_MAX(lsn, 1);
+            cache(t, HG_MAX(lsn, 1), v);
             diff(t, HG_MAX(lsn, 1), v);
         }
     }
@@ -1138,7 +1381,7 @@ static void random_schedules_keep_the_promise(void **state)
              line = strtok_r(NULL, "\n", &save)) {
             if (sscanf(line, "snapshot rows @%llu", &fence) == 1)
                 next = first_above(lsns, n, fence);
-            else if (sscanf(line, "%llu.%d", &at, &seq) == 2) {
+            else if (sscanf(plain(line), "%llu.%d", &at, &seq) == 2) {
                 assert_int_equal(seq, next);
                 next++;
                 seen++;
@@ -1146,6 +1389,7 @@ static void random_schedules_keep_the_promise(void **state)
         }
     }
     assert_true(seen > ROUNDS / 4);
+    assert_true(t->m->snapshots_bridged > 10);
 }
 
 int main(void)
@@ -1158,6 +1402,13 @@ int main(void)
         T(held_diffs_come_sorted),
         T(fence_of_the_reply_drops_what_it_holds),
         T(b_25_reply_below_the_floor_flies_again),
+        T(range_stands_between_snapshot_and_diffs),
+        T(b_6_cached_held_and_live_in_one_step),
+        T(bridge_spares_who_is_live),
+        T(bridge_is_refused_when_an_old_record_came),
+        T(bridge_is_refused_by_what_the_walk_brings),
+        T(bridge_is_refused_in_doubt),
+        T(behind_a_bridge_repeats_drop_and_gaps_reset),
         T(reply_that_stays_below_fails),
         T(second_subscriber_joins_the_flight),
         T(resume_raises_the_fence_of_an_own_flight),
