@@ -413,6 +413,36 @@ static void test_tokens_only_grow(void **state)
     assert_true(pos[1].token > pos[0].token);
 }
 
+/* Nothing but the lease keeps this one from writing: the position is as it left it. */
+static void test_b_14_lease_of_another_is_respected(void **state)
+{
+    struct world *t = *state;
+    open_cache(t, 0);
+    feed(t, 0, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    ask(t, "SET hc:lease:diffs:0 9-somebody PX 700");
+    feed(t, 0, 1, 11, "k", "b");
+    UNTIL(t, t->g[0].m->cache_leases == 0);
+    assert_string_equal(list_of(t, "k"), "10a");
+    UNTIL(t, settled(t, 2)); /* it ran out */
+    assert_string_equal(list_of(t, "k"), "10a 11b");
+    assert_int_equal(t->g[0].m->cache_holes, 0);
+}
+
+/* Nothing but the position is gone: what is in the lists may be anything. */
+static void test_lost_position_is_a_hole(void **state)
+{
+    struct world *t = *state;
+    open_cache(t, 0);
+    feed(t, 0, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    ask(t, "DEL hc:pos:diffs");
+    feed(t, 0, 1, 11, "k", "b");
+    UNTIL(t, settled(t, 2));
+    assert_int_equal(since_of(t), 10);
+    assert_string_equal(list_of(t, "k"), "10a 11b");
+}
+
 /* A successor that began to read later does not have what is missing: it waits for one that has,
  * and then says what is not whole. */
 static void test_successor_notes_a_hole(void **state)
@@ -868,6 +898,8 @@ int main(void)
         T(test_b_14_two_hosts_one_writer),
         T(test_b_14_paused_writer_writes_nothing),
         T(test_tokens_only_grow),
+        T(test_b_14_lease_of_another_is_respected),
+        T(test_lost_position_is_a_hole),
         T(test_successor_notes_a_hole),
         T(test_share_that_moves_is_handed_on),
         T(test_log_that_began_anew),
