@@ -248,7 +248,7 @@ void hg_stream_stalled(struct hg_streams *ss, struct hg_conn *c, uint64_t queued
 
 static inline struct hg_slice hg_stream_key(const struct hg_stream *st)
 {
-    return hg_slice_of(st->key, st->tenant_n + 1u + st->table_n + 1u + st->hash_n);
+    return hg_slice_of(st->key, (size_t)st->tenant_n + 1 + st->table_n + 1 + st->hash_n);
 }
 static inline struct hg_slice hg_stream_tenant(const struct hg_stream *st)
 {
