@@ -199,13 +199,14 @@ void hg_cache_cancel(struct hg_cache_read *r)
 
 /* ---- rangeIndex ---- */
 
-static bool put_pks(struct hg_buf *out, const struct hg_redis_reply *reply)
+/* false: none, no list of text, or more than a frame may hold. */
+static bool put_pks(struct hg_buf *out, const struct hg_redis_reply *reply, size_t max)
 {
     hg_buf_addc(out, '[');
     for (size_t i = 0; i < reply->count; i++) {
         struct hg_redis_reply item = hg_redis_item(reply, i);
 
-        if (item.kind != HG_REDIS_TEXT)
+        if (item.kind != HG_REDIS_TEXT || out->n > max)
             return false;
         if (i > 0)
             hg_buf_addc(out, ',');
@@ -219,7 +220,8 @@ static void on_range(void *ctx, const struct hg_redis_reply *reply)
 {
     struct hg_cache_read *r = ctx;
     struct hg_buf text = {0};
-    bool found = reply && reply->kind == HG_REDIS_ARRAY && r->on_range && put_pks(&text, reply);
+    bool found = reply && reply->kind == HG_REDIS_ARRAY && r->on_range &&
+                 put_pks(&text, reply, (size_t)r->ca->spec.conf->max_snapshot);
 
     if (reply && reply->is_error)
         hg_cache_error(r->ca, "range", reply->text);

@@ -31,13 +31,14 @@ struct hg_cache_part {
     bool anew;                              /* its log began anew: pos counts no longer */
     bool dirty;                             /* on the list of those to be looked at */
     struct hg_cache_part *next_dirty;
-    char lease[64];         /* text of our lease while mine */
-    struct hg_cachepos pos; /* as last heard */
-    bool pos_there;
-    struct hg_mono force_at;   /* 0: nobody was waited for yet */
-    struct hg_mono retry_at;   /* after an error */
-    struct hg_mono beyond;     /* 0, or since when pos lies beyond the end of the log */
-    bool sent_hole, sent_anew; /* of the batch under way: notes a hole, begins anew */
+    char lease[64];                  /* text of our lease while mine */
+    struct hg_cachepos pos;          /* as last heard */
+    bool pos_there;                  /* and readable */
+    char pos_text[HG_CACHEPOS_TEXT]; /* as it stands there */
+    struct hg_mono force_at;         /* 0: nobody was waited for yet */
+    struct hg_mono retry_at;         /* after an error */
+    struct hg_mono beyond;           /* 0, or since when pos lies beyond the end of the log */
+    bool sent_hole, sent_anew;       /* of the batch under way: notes a hole, begins anew */
 };
 
 struct hg_cache {

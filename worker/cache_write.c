@@ -269,14 +269,20 @@ static void learn(struct hg_cache_part *p, struct hg_slice ours, struct hg_slice
     set_mine(p, ours.n > 0 && ours.n < sizeof p->lease);
     if (p->mine)
         snprintf(p->lease, sizeof p->lease, "%.*s", HG_SLICE_ARG(ours));
-    if (held == 2) {
+    if (held == 2 || pos.n >= sizeof p->pos_text) {
         p->known = false;
-        hg_cache_error(ca, "lease", HG_SLICE_LIT("a key has the wrong type"));
+        hg_cache_error(ca, "lease",
+                       held == 2 ? HG_SLICE_LIT("a key has the wrong type")
+                                 : HG_SLICE_LIT("a position is too long"));
+        return;
     }
-    if (p->flying || held == 2)
+    if (p->flying)
         return;
     p->known = true;
     p->pos_there = hg_cachepos_read(pos, &p->pos);
+    snprintf(p->pos_text, sizeof p->pos_text, "%.*s", HG_SLICE_ARG(pos));
+    if (pos.n > 0 && !p->pos_there) /* goes over it */
+        hg_cache_error(ca, "lease", HG_SLICE_LIT("a position cannot be read"));
     if (p->pos_there && !p->anew)
         advance(p, p->pos.next);
     if (!took || held)
@@ -454,7 +460,7 @@ static int send_batch(struct hg_cache_part *p, const struct batch *b)
     uint32_t topic = p->part / HG_TOPIC_PARTS;
     struct hg_buf keys = {0}, *text = &ca->text;
     struct hg_cachepos failed = b->pos;
-    char was[HG_CACHEPOS_TEXT], now[HG_CACHEPOS_TEXT], worse[HG_CACHEPOS_TEXT], num[4][21];
+    char now[HG_CACHEPOS_TEXT], worse[HG_CACHEPOS_TEXT], num[4][21];
     size_t lease_n, at = 0;
     int rc;
 
@@ -469,7 +475,7 @@ static int send_batch(struct hg_cache_part *p, const struct batch *b)
     *arg++ = hg_slice_of(
         num[0], hg_num_u64_text((uint64_t)(ca->spec.conf->hotcache_lease / HG_MS), num[0]));
     *arg++ = hg_slice_of(num[1], hg_num_u64_text(p->part % HG_TOPIC_PARTS, num[1]));
-    *arg++ = hg_slice_of(was, p->pos_there ? hg_cachepos_put(was, &p->pos) : 0);
+    *arg++ = hg_slice_str(p->pos_text);
     *arg++ = hg_slice_of(now, hg_cachepos_put(now, &b->pos));
     *arg++ = hg_slice_of(worse, hg_cachepos_put(worse, &failed));
     *arg++ =
@@ -520,6 +526,7 @@ static void send_next(struct hg_cache_part *p)
     p->flying = true;
     p->sent_anew = p->anew;
     p->pos = b.pos; /* as it will be; known again when it is answered */
+    hg_cachepos_put(p->pos_text, &p->pos);
     p->known = false;
     HG_INC(p->ca->spec.metrics, cache_batches);
 }

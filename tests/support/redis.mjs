@@ -6,9 +6,9 @@ import { inBackground, start, stop, tempDir } from './proc.mjs';
 import { waitFor } from './wait.mjs';
 
 /** { url, port, stop(), kill(), start(), client() } */
-export async function startRedis({ background = false } = {}) {
+export async function startRedis({ background = false, port } = {}) {
   const dir = tempDir('redis');
-  const port = await freePort();
+  port ??= await freePort();
   let child;
   const redis = {
     port,

@@ -595,6 +595,17 @@ static void test_wrong_type_under_our_own_keys(void **state)
     UNTIL(t, strcmp(list_of(t, "k"), "10a 11b") == 0);
 }
 
+static void test_position_that_cannot_be_read(void **state)
+{
+    struct world *t = *state;
+    ask(t, "HSET hc:pos:diffs 0 nonsense");
+    open_cache(t, 0);
+    feed(t, 0, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1)); /* gone over, as if there had been none */
+    assert_string_equal(list_of(t, "k"), "10a");
+    assert_true(t->g[0].m->cache_errors > 0);
+}
+
 static void test_out_of_memory(void **state)
 {
     struct world *t = *state;
@@ -909,6 +920,7 @@ int main(void)
         T(test_buffer_full_is_a_hole),
         T(test_wrong_type_hurts_its_key),
         T(test_wrong_type_under_our_own_keys),
+        T(test_position_that_cannot_be_read),
         T(test_out_of_memory),
         T(test_readonly),
         T(test_auth_refused),
