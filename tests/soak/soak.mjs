@@ -17,19 +17,21 @@ import { waitFor } from '../support/wait.mjs';
 import { Steady } from './steady.mjs';
 
 const minutes = Number(process.env.MINUTES ?? 30), out = process.env.SOAK_OUT ?? path.join(tempDir('soak'), 'samples.jsonl');
-const STREAMS = 40, STEADY = 24, CHURNERS = 12, DIFFS_PER_SECOND = 150, TOKEN = 'soak';
-const profiles = ['auto', 'v2', 'v3'];
+const STREAMS = 40, BARE = 10, STEADY = 24, CHURNERS = 12, DIFFS_PER_SECOND = 150, TOKEN = 'soak';
+const profiles = ['auto', 'v2', 'v3', 'v1'];
+/** v1 and v2 know no queryJson; the bytes of their queries are opaque to the gateway. */
+const queryOf = (profile) => (profile === 'v1' || profile === 'v2' ? { queryJson: undefined, queryFbB64: 'cXVlcnk=' } : { queryJson: '{}' });
 const pick = random(Number(process.env.SEED ?? 1));
 const pause = (ms) => new Promise((r) => setTimeout(r, ms));
 const say = (...words) => console.log(new Date().toISOString().slice(11, 19), ...words);
 
-const count = { published: 0, posted: 0, calls: 0, callErrors: 0, connections: 0, snapshotFailed: 0, refused: 0, subscribes: 0 };
+const count = { published: 0, sentTo: 0, rowEvents: 0, envelopes: 0, posted: 0, calls: 0, callErrors: 0, connections: 0, refused: 0, subscribes: 0 };
 const end = Date.now() + minutes * 60000;
 const running = () => Date.now() < end;
 
 const kafka = await startKafka(), redis = await startRedis();
 const topics = await ownTopics(kafka.brokers, { partitions: 6 });
-const db = new Database(kafka.brokers, topics);
+const db = new Database(kafka.brokers, topics, { bareTables: ['bare'] });
 await db.connect();
 await db.serve({ hashOf: () => 'h0' });
 const hosts = [];
@@ -37,13 +39,15 @@ for (let i = 1; i <= 2; i++) {
   hosts.push(await startHeadgate({
     name: `soak${i}`, ip: `127.0.0.${i}`, expectErrors: [/./],
     options: {
-      ...topics.headgate, host_id: `soak${i}`, workers: 2, auth: 'trust', publish_token: TOKEN, backplane: 'redis', backplane_url: redis.url,
+      ...topics.headgate, kafka_topics: `${topics.headgate.kafka_topics},${topics.bare}:bare,${topics.envelopes}:envelope`, host_id: `soak${i}`, workers: 2, auth: 'trust', publish_token: TOKEN, backplane: 'redis', backplane_url: redis.url,
       profile_paths: profiles.map((p) => `/${p}=${p}`).join(','), default_permissions: 'join,publish,publish_all', interest_linger: '10s',
       history_records: 500, ...(process.env.SOAK_CACHE === 'no' ? {} : { hot_cache: 'on', keydb_host: '127.0.0.1', keydb_port: redis.port }),
     },
   }));
 }
-const list = Array.from({ length: STREAMS }, (_, i) => ({ table: `t${i % 8}`, hashId: `h${i}` }));
+const routed = Array.from({ length: STREAMS }, (_, i) => ({ table: `t${i % 8}`, hashId: `h${i}` }));
+const bare = Array.from({ length: BARE }, (_, i) => ({ table: 'bare', hashId: `b${i}` }));
+const list = [...routed, ...bare];
 for (const { table, hashId } of list) db.commit(table, hashId, `${hashId}:0`, { n: 0 });
 await db.flush();
 say(`${minutes} minutes, ${hosts.length} hosts, Kafka ${kafka.brokers}, Redis ${redis.url}, samples in ${out}`);
@@ -51,20 +55,27 @@ say(`${minutes} minutes, ${hosts.length} hosts, Kafka ${kafka.brokers}, Redis ${
 // --- steady subscribers: judged all the way ---
 const steady = [];
 for (let i = 0; i < STEADY; i++) {
-  const where = [list[i % STREAMS], list[(i * 7 + 3) % STREAMS]];
-  steady.push(new Steady(db, hosts[i % 2].url + profiles[i % profiles.length], where));
+  const profile = profiles[i % profiles.length], old = profile === 'v1' || profile === 'v2';
+  const where = [routed[i % STREAMS], old ? bare[i % BARE] : routed[(i * 7 + 3) % STREAMS]]; // bare keys are for v1 and v2
+  steady.push(new Steady(db, hosts[i % 2].url + profile, where, queryOf(profile)));
 }
 await Promise.all(steady.map((s) => s.open()));
 
 // --- producers ---
 async function produce() {
   for (let n = 0; running(); n++) {
-    const began = Date.now();
+    const began = Date.now(), events = [];
     for (let i = 0; i < DIFFS_PER_SECOND / 5; i++) {
-      const { table, hashId } = list[pick(STREAMS)];
-      db.commit(table, hashId, `${hashId}:${pick(10)}`, { n });
+      const { table, hashId } = list[pick(list.length)];
+      const { lsn, stream } = db.commit(table, hashId, `${hashId}:${pick(10)}`, { n });
+      if (table !== 'bare' && pick(10) === 0) events.push({ key: hashId, value: JSON.stringify({ routingKey: stream, hashId, lsn: String(lsn) }), headers: { lsn: String(lsn) } });
     }
     await db.flush();
+    count.rowEvents += events.length;
+    if (events.length) await db.producer.send({ topic: topics.rows, messages: events });
+    const envelopes = [{ room: 'r', text: 'from Kafka' }, { channel: 'files', data: { n } }];
+    count.envelopes += envelopes.length;
+    await db.producer.send({ topic: topics.envelopes, messages: [{ value: JSON.stringify(envelopes) }] });
     await pause(Math.max(0, 200 - (Date.now() - began)));
   }
 }
@@ -84,9 +95,9 @@ async function post() {
 // --- churn: each life is one client's visit ---
 const acts = {
   async subscribe(c) {
-    const { table, hashId } = list[pick(STREAMS)];
+    const { table, hashId } = list[pick(list.length)];
     count.subscribes++;
-    await c.subscribe(table, hashId, {}, 20000);
+    await c.subscribe(table, hashId, queryOf(c.profile), 20000);
     if (pick(2)) c.unsubscribe(table, hashId);
   },
   async rpc(c) {
@@ -114,22 +125,36 @@ const acts = {
     await c.message({ type: 'status' });
     count.published++;
   },
+  async sendTo(c) {
+    c.send({ op: 'sendTo', id: lately[pick(20)] ?? 'nobody', text: JSON.stringify({ m: 'you' }) });
+    await c.ping();
+    count.sentTo++;
+  },
   async garbage(c) {
     for (const text of ['null', '[]', '{', '{"op":7}', '{"op":"subscribe"}', '"x"']) c.send(text);
     await c.ping();
   },
 };
 
+const refusals = {};
+function refuse(what, error) {
+  const why = `${what}: ${error.message.replace(/[^a-z_ ]/gi, '').slice(0, 40)}`;
+  count.refused++;
+  refusals[why] = (refusals[why] ?? 0) + 1;
+}
+
+const lately = []; // connections that sendTo may name: some are there, some are gone
 async function life() {
-  const c = await Client.open(hosts[pick(2)].url + [...profiles, 'ws'][pick(4)]);
+  const path = [...profiles, 'ws'][pick(5)], names = path === 'v1' ? ['subscribe', 'garbage'] : Object.keys(acts).filter((act) => path !== 'v2' || act !== 'rpc');
+  const c = await Client.open(hosts[pick(2)].url + path);
+  let act = 'open';
   count.connections++;
+  c.profile = path;
   try {
-    const names = Object.keys(acts);
-    for (let i = 1 + pick(5); i > 0; i--) await acts[names[pick(names.length)]](c);
+    if (path === 'auto') lately[count.connections % 20] = (await c.message({ type: 'welcome' })).data.connectionId;
+    for (let i = 1 + pick(5); i > 0; i--) await acts[act = names[pick(names.length)]](c);
   } catch (error) {
-    if (/snapshot_failed/.test(error.message)) count.snapshotFailed++;
-    else count.refused++;
-    count.lastRefusal = error.message;
+    refuse(`${path} ${act}`, error);
   }
   if (pick(5) === 0) c.terminate();
   else await c.close();
@@ -137,10 +162,7 @@ async function life() {
 
 async function churn() {
   while (running()) {
-    await life().catch((error) => {
-      count.refused++;
-      count.lastRefusal = error.message;
-    });
+    await life().catch((error) => refuse('connect', error));
     await pause(20 + pick(80));
   }
 }
@@ -195,6 +217,7 @@ say('settling');
 for (const { table, hashId } of list) db.commit(table, hashId, `${hashId}:last`, { n: -1 });
 await db.flush();
 await waitFor(() => steady.every((s) => s.isCurrent()), { ms: 60000, what: 'the last diff at every steady subscriber' }).catch((e) => say(String(e)));
+const behind = steady.filter((s) => !s.isCurrent()).map((s) => `${s.url} never got the last diff: ${s.state()}`);
 const figures = await Promise.all(hosts.map(async (hg) => {
   const text = await (await fetch(`${hg.admin}/metrics`)).text();
   return Object.fromEntries([...text.matchAll(/^headgate_(\w+) (\S+)$/gm)].map(([, name, v]) => [name, Number(v)]));
@@ -215,13 +238,14 @@ for (const name of Object.keys(samples.at(-1)?.workers ?? {})) {
 }
 const total = Steady.total(steady);
 say('steady', JSON.stringify(total), 'churn', JSON.stringify(count));
+say('refused', JSON.stringify(refusals, null, 1));
 for (const [i, f] of figures.entries()) {
   say(`host ${i + 1}: records ${f.records_total} of ${db.history.length} produced; repeated ${f.records_repeated_total}, no lsn ${f.records_no_lsn_total}, disorder ${f.records_disorder_total}`);
 }
 say(`broadcasts ${sum('broadcasts_total')} (clients' ${count.published}, posted ${count.posted}); backplane sent ${sum('backplane_sent_total')}, dropped ${sum('backplane_dropped_total')}, received ${sum('backplane_received_total')}, own ${sum('backplane_own_total')}, malformed ${sum('backplane_malformed_total')}`);
 say(`resets ${sum('streams_reset_total')}, overflows ${sum('overflows_total')}, snapshots ${sum('snapshots_total')}, failed ${sum('snapshots_failed_total')}, holes ${sum('ring_holes_total')}`);
 writeFileSync(`${out}.metrics.json`, JSON.stringify(figures, null, 1));
-const faultsFound = steady.flatMap((s) => s.faults);
+const faultsFound = [...behind, ...steady.flatMap((s) => s.faults)];
 for (const fault of faultsFound.slice(0, 10)) say('FAULT', fault);
 for (const s of steady) s.terminate();
 for (const hg of hosts) await hg.stop().catch((error) => faultsFound.push(String(error)));

@@ -3,9 +3,9 @@
 import { Client } from '../support/client.mjs';
 
 export class Steady {
-  /** where: [{ table, hashId }] */
-  constructor(db, url, where) {
-    Object.assign(this, { db, url, where, faults: [], diffs: 0, snapshots: 0, again: 0, at: new Map(), ended: false });
+  /** where: [{ table, hashId }]; query: fields of its subscribe. */
+  constructor(db, url, where, query) {
+    Object.assign(this, { db, url, where, query, faults: [], diffs: 0, snapshots: 0, again: 0, at: new Map(), ended: false });
   }
 
   /** Sums over a list of them. */
@@ -26,7 +26,7 @@ export class Steady {
 
   subscribe({ table, hashId }) {
     this.at.delete(hashId);
-    this.c.send({ op: 'subscribe', table, hashId, queryJson: '{}' });
+    this.c.send({ op: 'subscribe', table, hashId, ...this.query });
   }
 
   comeBack(c) {
@@ -38,7 +38,7 @@ export class Steady {
 
   stream(hashId) {
     const { table } = this.where.find((w) => w.hashId === hashId);
-    return this.db.byStream.get(`demo_${table}|${hashId}`);
+    return this.db.byStream.get(this.db.keyOf(table, hashId));
   }
 
   text(c, m) {
@@ -54,6 +54,8 @@ export class Steady {
       setTimeout(() => {
         if (this.c === c && !c.closed) for (const w of dead) this.subscribe(w);
       }, 200);
+    } else if (m.op === 'error') {
+      this.faults.push(`${this.url}: ${text}`);
     } else if (m.op === 'diffB64') {
       this.diff(JSON.parse(Buffer.from(m.b64, 'base64').toString()));
     }
@@ -71,6 +73,11 @@ export class Steady {
     this.faults.push(`${this.url} ${stream}: ${lsn} came where ${due} was due`);
     const found = this.stream(hashId).indexOf(BigInt(lsn));
     if (found >= 0) this.at.set(hashId, found + 1);
+  }
+
+  /** For people: where each stream is, and where it ought to be. */
+  state() {
+    return this.where.map((w) => `${w.hashId} ${this.at.get(w.hashId) ?? 'no snapshot'} of ${this.stream(w.hashId).length}`).join(', ');
   }
 
   /** Has it got everything there is? */

@@ -19,9 +19,9 @@ export function lsnHeader(lsn, encoding) {
 
 export class Database {
   /** topics: of ownTopics(). encoding of the LSN header: 'binary', 'text' or 'both' (by turns). bare: records are keyed by the
-   *  hashId alone, as v1 and v2 have them. */
-  constructor(brokers, topics, { tenant = 'demo', encoding = 'both', firstLsn = 1000n, bare = false } = {}) {
-    Object.assign(this, { brokers, topics, tenant, encoding, bare });
+   *  hashId alone, as v1 and v2 have them. bareTables: those of these tables are, and go to topics.bare. */
+  constructor(brokers, topics, { tenant = 'demo', encoding = 'both', firstLsn = 1000n, bare = false, bareTables = [] } = {}) {
+    Object.assign(this, { brokers, topics, tenant, encoding, bare, bareTables: new Set(bareTables) });
     this.lsn = firstLsn;
     this.tables = new Map(); // table -> Map(id -> row)
     this.history = []; // { lsn, table, hashId, id, row, at }
@@ -30,7 +30,7 @@ export class Database {
     this.kafka = kafkaClient(brokers);
   }
 
-  keyOf(table, hashId) { return this.bare ? hashId : key(this.tenant, table, hashId); }
+  keyOf(table, hashId) { return this.bare || this.bareTables.has(table) ? hashId : key(this.tenant, table, hashId); }
 
   rows(table) {
     let t = this.tables.get(table);
@@ -51,7 +51,8 @@ export class Database {
     const value = { stream, lsn: String(lsn), id, row };
     if (bytes) value.pad = 'x'.repeat(bytes);
     const encoding = this.encoding === 'both' ? (lsn % 2n ? 'text' : 'binary') : this.encoding;
-    this.outbox.push({ key: stream, value: JSON.stringify(value), headers: { lsn: lsnHeader(lsn, encoding) } });
+    const topic = this.bareTables.has(table) ? this.topics.bare : this.topics.diffs;
+    this.outbox.push({ topic, key: stream, value: JSON.stringify(value), headers: { lsn: lsnHeader(lsn, encoding) } });
     return entry;
   }
 
@@ -71,7 +72,9 @@ export class Database {
   flush(batch = 2000) {
     this.flushing = (this.flushing ?? Promise.resolve()).then(async () => {
       while (this.outbox.length > 0) {
-        await this.producer.send({ topic: this.topics.diffs, messages: this.outbox.splice(0, batch), acks: -1 });
+        const messages = this.outbox.splice(0, batch), of = (topic) => messages.filter((m) => m.topic === topic);
+        const topicMessages = [...new Set(messages.map((m) => m.topic))].map((topic) => ({ topic, messages: of(topic) }));
+        await this.producer.sendBatch({ topicMessages, acks: -1 });
       }
     });
     return this.flushing;

@@ -82,8 +82,8 @@ export async function makeTopics(brokers, topics) {
  *  them, but for bare }. */
 export async function ownTopics(brokers, { partitions = 4, rowPartitions = 1 } = {}) {
   const tag = randomBytes(4).toString('hex');
-  const t = { tag, diffs: `diffs.${tag}`, rows: `rows.${tag}`, requests: `requests.${tag}`, control: `control.${tag}`, seed: `seed.${tag}`, bare: `bare.${tag}` };
-  await makeTopics(brokers, { [t.diffs]: partitions, [t.rows]: rowPartitions, [t.requests]: 1, [t.control]: 1, [t.seed]: 1, [t.bare]: 2 });
+  const t = { tag, diffs: `diffs.${tag}`, rows: `rows.${tag}`, requests: `requests.${tag}`, control: `control.${tag}`, seed: `seed.${tag}`, bare: `bare.${tag}`, envelopes: `envelopes.${tag}` };
+  await makeTopics(brokers, { [t.diffs]: partitions, [t.rows]: rowPartitions, [t.requests]: 1, [t.control]: 1, [t.seed]: 1, [t.bare]: 2, [t.envelopes]: 1 });
   t.headgate = {
     kafka_brokers: brokers,
     kafka_topics: `${t.diffs}:diff,${t.rows}:row`,
