@@ -288,9 +288,11 @@ static bool next_of_text(struct hg_slice *rest, struct hg_slice *word)
         *rest = hg_slice_of(rest->p + 1, rest->n - 1);
     while (n < rest->n && rest->p[n] != ' ')
         n++;
+    if (n == 0) /* rest may be no text at all */
+        return false;
     *word = hg_slice_of(rest->p, n);
     *rest = hg_slice_of(rest->p + n, rest->n - n);
-    return n > 0;
+    return true;
 }
 
 bool hg_jwt_word(struct hg_jwt_words *it, struct hg_slice *word)
