@@ -129,7 +129,7 @@ static int put_column(struct reader *r, struct hg_json_val col, uint32_t *ref)
 {
     struct hg_json_val type = either(col, "data_type", "dataType");
     int number = find_word(types, HG_COUNTOF(types), type);
-    uint32_t name, list, options;
+    uint32_t name = 0, list = 0, options = 0;
     struct hg_fb_table t = {0};
     int rc = hg_json_type(col) == HG_JSON_OBJECT ? 0 : FAULT(r, "expected an object");
     if (rc == 0)
@@ -181,7 +181,7 @@ static int put_columns(struct reader *r, struct hg_json_val def, uint32_t *ref)
 
 static int put_definition(struct reader *r, struct hg_json_val def, uint32_t *ref)
 {
-    uint32_t name, columns, comment, options;
+    uint32_t name = 0, columns = 0, comment = 0, options = 0;
     struct hg_fb_table t = {0};
     int rc = hg_json_type(def) == HG_JSON_OBJECT ? 0 : FAULT(r, "expected an object");
     if (rc == 0)

@@ -78,7 +78,7 @@ static bool text_read(struct hg_slice s, struct range *r, struct texts *t)
         r->empty = true;
         return true;
     }
-    if (s.n < 3 || !memchr("[(", s.p[0], 2) || !memchr("])", s.p[s.n - 1], 2))
+    if (s.n < 3 || (s.p[0] != '[' && s.p[0] != '(') || (s.p[s.n - 1] != ']' && s.p[s.n - 1] != ')'))
         return false;
     in = hg_slice_of(s.p + 1, s.n - 2);
     comma = comma_of(in);

@@ -213,7 +213,8 @@ static int put_json(struct hg_sq_ctx *c, const struct hg_sq_filter *f, struct hg
             c, text.n > MAX_JSON ? "the value is too large" : "the value is no JSON", f->field);
     }
     v = hg_sq_text(hg_slice_of(hg_arena_alloc(&c->out->mem, text.n + 1), text.n));
-    memcpy((char *)(uintptr_t)v.text.p, text.p, text.n);
+    if (text.n > 0)
+        memcpy((char *)(uintptr_t)v.text.p, text.p, text.n);
     hg_buf_fini(b);
     put_val(c, f, &v);
     return 0;

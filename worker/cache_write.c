@@ -323,12 +323,11 @@ static void tend_some(struct hg_cache *ca, uint32_t *part, uint32_t end, struct 
     struct hg_slice argv[2 * TEND_PARTS + 3 + 4 * TEND_PARTS];
     char numbers[TEND_PARTS][2][21], head[2][21];
     struct hg_buf keys = {0};
-    size_t key_at[2 * TEND_PARTS + 1];
+    size_t key_at[2 * TEND_PARTS + 1] = {0};
     struct tend *t = hg_calloc(1, sizeof *t);
     struct hg_slice *arg;
 
     t->ca = ca;
-    key_at[0] = 0;
     for (; *part < end && t->n < TEND_PARTS; ++*part) {
         struct hg_cache_part *p = ca->parts[*part];
         uint32_t topic = *part / HG_TOPIC_PARTS;
@@ -436,8 +435,7 @@ static void gather(struct hg_cache_part *p, struct batch *b)
         b->pos = (struct hg_cachepos){.since = missing_upto(p)};
     else if (p->sent_hole)
         b->pos.since = HG_MAX(b->pos.since, missing_upto(p));
-    for (; k && b->n < HG_CACHE_BATCH_RECORDS && (bytes == 0 || bytes < HG_CACHE_BATCH_BYTES);
-         k = k->next) {
+    for (; k && b->n < HG_CACHE_BATCH_RECORDS && bytes < HG_CACHE_BATCH_BYTES; k = k->next) {
         b->pos.since = raise(b->pos.since, k);
         b->highest = HG_MAX(b->highest, k->lsn);
         b->pos.next = (uint64_t)k->offset + 1;

@@ -84,6 +84,7 @@ static void send_data(struct hg_worker *w, struct hg_conn *c, const struct hg_cl
 
 static void part(struct hg_client_call *call)
 {
+    HG_BUG_ON(!call->c);
     LIST_REMOVE(call, of_conn);
     call->c->s.ncalls--;
     call->c = NULL;
