@@ -37,6 +37,21 @@ bool hg_cachediff_read(struct hg_slice text, uint64_t *lsn, struct hg_buf *bytes
     return ok;
 }
 
+/* ---- a snapshot ---- */
+
+void hg_cachesnap_begin(struct hg_buf *out)
+{
+    hg_buf_adds(out, "{\"rows\":[");
+}
+
+void hg_cachesnap_end(struct hg_buf *out, struct hg_slice cursor, uint64_t lsn, int64_t ts)
+{
+    hg_buf_adds(out, "],\"cursor\":{");
+    hg_buf_add_slice(out, cursor);
+    hg_buf_addf(out, "%s\"lsn\":\"%" PRIu64 "\"},\"ts\":%" PRId64 "}", cursor.n ? "," : "", lsn,
+                ts);
+}
+
 /* ---- a list ---- */
 
 static bool is_at(const struct hg_cachelist *l, size_t i, uint64_t lsn, struct hg_slice value)

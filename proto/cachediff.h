@@ -1,6 +1,6 @@
 /*
- * What stands in the hot cache (spec 10), as text: the entries of a key's list, and the word beside
- * each partition that says how far it is written. Pure.
+ * What stands in the hot cache (spec 10), as text: the entries of a key's list, its snapshot, and
+ * the word beside each partition that says how far it is written. Pure.
  *
  *   hg_cachediff_put(&buf, lsn, value);            {"lsn":"90","b64":"..."}, as existing readers
  *                                                  expect it, byte for byte
@@ -23,6 +23,11 @@
 
 void hg_cachediff_put(struct hg_buf *out, uint64_t lsn, struct hg_slice value);
 bool hg_cachediff_read(struct hg_slice text, uint64_t *lsn, struct hg_buf *bytes); /* appends */
+
+/* A snapshot, {"rows":[...],"cursor":{...,"lsn":"90"},"ts":...}: begin, the rows, comma-separated,
+ * then the end. cursor: further fields as JSON members, or none; ts: wall clock in ms. */
+void hg_cachesnap_begin(struct hg_buf *out);
+void hg_cachesnap_end(struct hg_buf *out, struct hg_slice cursor, uint64_t lsn, int64_t ts);
 
 struct hg_cachelist {
     struct hg_cachelist_entry {

@@ -41,7 +41,8 @@ bool hg_cache_wanted(const struct hg_conf *conf)
 {
     static const char *const names[] = {"keydb_host",         "keydb_port",
                                         "keydb_password",     "keydb_prefix",
-                                        "hotcache_max_diffs", "hotcache_retention_ms"};
+                                        "hotcache_max_diffs", "hotcache_retention_ms",
+                                        "hotcache_snapshots"};
 
     if (conf->hot_cache != HG_HOT_CACHE_AUTO)
         return conf->hot_cache == HG_HOT_CACHE_ON;
@@ -170,6 +171,56 @@ bool hg_cache_is_up(const struct hg_cache *ca)
 void hg_cache_pos_key(const struct hg_cache *ca, uint32_t topic, struct hg_buf *out)
 {
     hg_buf_addf(out, "%spos:%s", ca->prefix, ca->spec.host->topics[topic].name);
+}
+
+/* ---- snapshots ---- */
+
+bool hg_cache_keeps_snapshots(const struct hg_cache *ca)
+{
+    return ca && ca->spec.conf->hotcache_snapshots;
+}
+
+static void on_snapshot(void *ctx, const struct hg_redis_reply *reply)
+{
+    if (reply && reply->is_error)
+        hg_cache_error(ctx, "snapshot", reply->text);
+}
+
+/* The list beside it is not trimmed: its entry at or below a snapshot's LSN is what proves that
+ * nothing is missing (rule 7). It lives as long, so that readers find what comes after. */
+static int send_snapshot(struct hg_cache *ca, struct hg_slice key, struct hg_slice text)
+{
+    struct hg_buf snap = {0}, diff = {0};
+    char ttl[21];
+    struct hg_slice px =
+        hg_slice_of(ttl, hg_num_u64_text((uint64_t)ca->spec.conf->hotcache_retention_ms, ttl));
+    int rc;
+
+    hg_buf_addf(&snap, "%ssnap:%.*s", ca->prefix, HG_SLICE_ARG(key));
+    hg_buf_addf(&diff, "%sdiff:%.*s", ca->prefix, HG_SLICE_ARG(key));
+    const struct hg_slice set[] = {HG_SLICE_LIT("SET"), hg_buf_slice(&snap), text,
+                                   HG_SLICE_LIT("PX"), px};
+    const struct hg_slice expire[] = {HG_SLICE_LIT("PEXPIRE"), hg_buf_slice(&diff), px};
+    bool expires = ca->spec.conf->hotcache_retention_ms > 0;
+
+    rc = hg_redis_command(ca->link, set, expires ? 5 : 3, on_snapshot, ca);
+    if (rc == 0 && expires)
+        rc = hg_redis_command(ca->link, expire, 3, on_snapshot, ca);
+    hg_buf_fini(&snap);
+    hg_buf_fini(&diff);
+    return rc;
+}
+
+void hg_cache_snapshot(struct hg_cache *ca, struct hg_slice key, struct hg_slice text)
+{
+    const struct hg_conf *cf = ca->spec.conf;
+    size_t busy = ca->up ? hg_redis_inflight(ca->link) : 0, max = (size_t)cf->hotcache_buffer;
+
+    if (!ca->up || text.n > (size_t)cf->max_snapshot || busy > max || text.n > max - busy ||
+        send_snapshot(ca, key, text) < 0)
+        HG_INC(ca->spec.metrics, cache_snapshots_dropped);
+    else
+        HG_INC(ca->spec.metrics, cache_snapshots);
 }
 
 /* ---- reading ---- */

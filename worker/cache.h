@@ -6,11 +6,13 @@
  *   ca = hg_cache_new(&spec);                          NULL when it is off; every call takes NULL
  *   hg_cache_record(ca, &rec);                         each record of the partitions held here
  *   hg_cache_turn(ca);                                 at the end of a turn: what gathered is sent
+ *   hg_cache_snapshot(ca, key, text);                  a snapshot for programs that read it there
  *   read = hg_cache_range(ca, key, fn, ctx);           NULL: not up; else fn comes once, later
  *   read = hg_cache_after(ca, key, lsn, fn, ctx);      unless hg_cache_cancel(read) came before
  *   hg_cache_free(ca);                                 pending fn are told that there is nothing
  *
- * Keys: <p>diff:<routing key> (list), <p>range:<routing key> (list of others), and our own
+ * Keys: <p>diff:<routing key> (list), <p>snap:<routing key> (text, on request), <p>range:<routing
+ * key> (list of others), and our own
  * <p>lease:<topic>:<partition> (text with a TTL) and <p>pos:<topic> (hash: partition ->
  * hg_cachepos).
  *
@@ -83,6 +85,11 @@ void hg_cache_record(struct hg_cache *ca, const struct hg_cache_rec *rec);
 /* The log of a partition began anew, or what was at its position is gone. */
 void hg_cache_begin_anew(struct hg_cache *ca, uint32_t part, int64_t next);
 void hg_cache_turn(struct hg_cache *ca);
+
+/* A snapshot under <p>snap:<key>, with hotcache_snapshots; text is hg_cachesnap's. Best effort: the
+ * last one stands, whosever it is. */
+bool hg_cache_keeps_snapshots(const struct hg_cache *ca);
+void hg_cache_snapshot(struct hg_cache *ca, struct hg_slice key, struct hg_slice text);
 
 /* pks: the whole array as JSON text, {NULL} when there is none or nothing could be had. Lives until
  * the call returns. */

@@ -192,9 +192,27 @@ static struct hg_span snapshot(void *ctx, const struct hg_flight *fl, const void
     return s;
 }
 
+static void cache_snapshot(struct hg_worker *w, const struct hg_flight *fl, const void *reply,
+                           struct hg_lsn fence)
+{
+    struct hg_buf text = {0}, cursor = {0};
+
+    hg_cachesnap_begin(&text);
+    hg_sqlrpc_put_rows(&text, reply);
+    hg_sqlrpc_put_cursor(&cursor, reply);
+    hg_cachesnap_end(&text, hg_buf_slice(&cursor), fence.v, hg_wall_ms());
+    hg_cache_snapshot(w->cache, hg_stream_key(fl->st), hg_buf_slice(&text));
+    hg_buf_fini(&cursor);
+    hg_buf_fini(&text);
+}
+
 static void landed(void *ctx, const struct hg_flight *fl, const void *reply, struct hg_lsn fence)
 {
-    hg_seeds_publish(ctx, fl, reply, fence);
+    struct hg_worker *w = ctx;
+
+    if (hg_cache_keeps_snapshots(w->cache))
+        cache_snapshot(w, fl, reply, fence);
+    hg_seeds_publish(w, fl, reply, fence);
 }
 
 static void ack(void *ctx, struct hg_sub *sub)

@@ -1,6 +1,7 @@
 // The hot cache (spec 10) as the programs of the former systems meet it: ioredis reads and writes its keys.
 // - every diff once in its list, in order, with the sources' JSON, whoever of two hosts and several workers writes (B-14)
 // - a worker and a host that write killed, one stopped past its lease, Redis restarted and flushed: no repeat, nothing stale
+// - snapshots for those who read them, when asked for; none otherwise
 // - rangeIndex behind the snapshot, in its profiles; a replica that lags is bridged by cached diffs (B-6)
 // - without a Redis everything works, and the metrics say so
 // Not tested here: what a list proves in each case of doubt (worker/cache_test), order of frames (worker/stream_test).
@@ -155,6 +156,47 @@ test('a flushed and a restarted Redis: writing goes on, no repeat, and subscribe
   assert.equal(c.sub(list[0].hashId).snapshots.length, 1);
 });
 
+test('snapshots are there for programs that read them, when asked for: rows, cursor, ts and TTL', { timeout: 60000 }, async (t) => {
+  const s = await cached(t, { options: { hotcache_snapshots: 'yes', profile_paths: '/v2=v2' } });
+  await written(s);
+  const q = { table: 'orders', hashId: 'q' };
+  s.db.commit('orders', 'q', 'a', { n: 1 });
+  s.db.commit('orders', 'q', 'b', { n: 2 });
+  await s.db.flush();
+  await waitFor(async () => (await read(s.r, key(q))).length === 2, { what: 'two cached diffs' });
+  const from = Date.now();
+  const c = s.keep(await Client.open(s.hg.url));
+  const snapshot = await c.subscribe('orders', 'q');
+  const text = await waitFor(() => s.r.get(`hcache:snap:${key(q)}`), { what: 'the snapshot' });
+  const snap = JSON.parse(text);
+  assert.equal(text, JSON.stringify(snap));
+  assert.deepEqual(Object.keys(snap), ['rows', 'cursor', 'ts']);
+  assert.equal(snap.rows.length, 2);
+  assert.deepEqual(snap.rows, snapshot.rows);
+  assert.deepEqual(snap.cursor, snapshot.cursor);
+  assert.equal(typeof snap.cursor.lsn, 'string');
+  assert.ok(snap.ts >= from && snap.ts <= Date.now(), `ts ${snap.ts}`);
+  const ttl = await s.r.pttl(`hcache:snap:${key(q)}`);
+  assert.ok(ttl > 0 && ttl <= 600000, `TTL ${ttl}`);
+  assert.equal(await s.hg.metric('headgate_cache_snapshots_total'), 1);
+
+  // A reader of the former system: the snapshot, then the diffs above its cursor.
+  s.db.commit('orders', 'q', 'a', { n: 3 });
+  s.db.commit('orders', 'q', 'c', { n: 4 });
+  await s.db.flush();
+  const list = await waitFor(async () => {
+    const l = await read(s.r, key(q));
+    return l.length === 4 && l;
+  }, { what: 'four cached diffs' });
+  assert.deepEqual(list.map((e) => e.lsn).filter((lsn) => lsn > BigInt(snap.cursor.lsn)), s.db.byStream.get(key(q)).slice(2));
+
+  // Old clients' snapshots are not for this.
+  const d = s.keep(await Client.open(`${s.hg.url}v2`));
+  await d.subscribe('orders', 'old', { queryFbB64: 'AAAA' });
+  await d.ping();
+  assert.equal(await s.r.exists('hcache:snap:demo_orders|old'), 0);
+});
+
 test('a range list written by another program is answered as rangeIndex, behind the snapshot', { timeout: 60000 }, async (t) => {
   const s = await cached(t);
   const pks = ['7', 'a "b"', 'ü', ''];
@@ -164,6 +206,7 @@ test('a range list written by another program is answered as rangeIndex, behind 
   await c.subscribe('orders', 'q');
   const m = await c.message({ op: 'rangeIndex' });
   assert.deepEqual(m, { op: 'rangeIndex', hashId: 'q', pks });
+  assert.deepEqual(await s.r.keys('hcache:snap:*'), [], 'no snapshots unless asked for');
   const ops = c.messages.map((x) => x.op).filter(Boolean);
   assert.deepEqual(ops.slice(ops.indexOf('ack')), ['ack', 'snapshot', 'rangeIndex']);
   await c.subscribe('orders', 'bad');

@@ -22,6 +22,24 @@ static void test_written_as_the_sources_write(void **state)
     hg_buf_fini(&b);
 }
 
+/* JSON.stringify({ rows, cursor: { ...cursor, lsn }, ts }) */
+static void test_a_snapshot_as_the_sources_write(void **state)
+{
+    (void)state;
+    struct hg_buf b = {0};
+    hg_cachesnap_begin(&b);
+    hg_buf_adds(&b, "{\"id\":1},{\"id\":2}");
+    hg_cachesnap_end(&b, HG_SLICE_LIT("\"id\":2"), UINT64_MAX, 1767225600000);
+    assert_true(hg_slice_is(hg_buf_slice(&b),
+                            "{\"rows\":[{\"id\":1},{\"id\":2}],\"cursor\":{\"id\":2,\"lsn\":"
+                            "\"18446744073709551615\"},\"ts\":1767225600000}"));
+    hg_buf_reset(&b);
+    hg_cachesnap_begin(&b);
+    hg_cachesnap_end(&b, HG_SLICE_NONE, 0, 0);
+    assert_true(hg_slice_is(hg_buf_slice(&b), "{\"rows\":[],\"cursor\":{\"lsn\":\"0\"},\"ts\":0}"));
+    hg_buf_fini(&b);
+}
+
 static void test_read_back(void **state)
 {
     static const struct {
@@ -134,6 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_written_as_the_sources_write),
+        cmocka_unit_test(test_a_snapshot_as_the_sources_write),
         cmocka_unit_test(test_read_back),
         cmocka_unit_test(test_every_byte_comes_back),
         cmocka_unit_test(test_b_14_repeats_of_a_list),

@@ -125,6 +125,12 @@ static const char *list_of(struct world *t, const char *key)
     return out;
 }
 
+static long scripts_run(struct world *t)
+{
+    const char *at = strstr(ask(t, "INFO commandstats"), "cmdstat_evalsha:calls=");
+    return at ? strtol(strchr(at, '=') + 1, NULL, 10) : 0;
+}
+
 /* ---- hosts ---- */
 
 static void set_text(char **option, const char *text)
@@ -332,6 +338,42 @@ static void test_thousands_in_few_round_trips(void **state)
     assert_string_equal(ask(t, "LLEN hc:diff:k49"), "100");
 }
 
+static void test_snapshots(void **state)
+{
+    struct world *t = *state;
+    struct gateway *g = &t->g[0];
+    static char big[40000];
+    memset(big, 'x', sizeof big - 1);
+    g->conf->hotcache_retention_ms = 60000;
+    open_cache(t, 0);
+    hg_cache_snapshot(g->ca, HG_SLICE_LIT("k"), HG_SLICE_LIT("early")); /* not connected yet */
+    assert_int_equal(g->m->cache_snapshots_dropped, 1);
+    UNTIL(t, hg_cache_is_up(g->ca));
+    assert_false(hg_cache_keeps_snapshots(g->ca)); /* unless it is asked for */
+    g->conf->hotcache_snapshots = true;
+    assert_true(hg_cache_keeps_snapshots(g->ca));
+    ask(t, "RPUSH hc:diff:k {}");
+    hg_cache_snapshot(g->ca, HG_SLICE_LIT("k"), HG_SLICE_LIT("one"));
+    UNTIL(t, is(t, "GET hc:snap:k", "one") && !is(t, "PTTL hc:diff:k", "-1"));
+    int64_t ttl = strtoll(ask(t, "PTTL hc:snap:k"), NULL, 10);
+    assert_true(ttl > 50000 && ttl <= 60000);
+    assert_string_equal(ask(t, "LLEN hc:diff:k"), "1"); /* stays: rule 7 */
+    g->conf->hotcache_retention_ms = 0;
+    hg_cache_snapshot(g->ca, HG_SLICE_LIT("k"), HG_SLICE_LIT("two"));
+    UNTIL(t, is(t, "GET hc:snap:k", "two"));
+    assert_string_equal(ask(t, "PTTL hc:snap:k"), "-1");
+    assert_int_equal(g->m->cache_snapshots, 2);
+    g->conf->hotcache_buffer = 64 * 1024;
+    for (int i = 0; i < 3; i++) /* nobody turns: one is on its way, and no more fit */
+        hg_cache_snapshot(g->ca, HG_SLICE_LIT("k"), hg_slice_str(big));
+    g->conf->max_snapshot = 2;
+    hg_cache_snapshot(g->ca, HG_SLICE_LIT("k"), HG_SLICE_LIT("large"));
+    assert_int_equal(g->m->cache_snapshots, 3);
+    assert_int_equal(g->m->cache_snapshots_dropped, 4);
+    UNTIL(t, is(t, "STRLEN hc:snap:k", "39999"));
+    assert_int_equal(g->m->cache_errors, 0);
+}
+
 /* ---- who writes ---- */
 
 static struct gateway *writer(struct world *t)
@@ -460,6 +502,33 @@ static void test_successor_notes_a_hole(void **state)
     assert_int_equal(since_of(t), 12);
     assert_int_equal(t->g[1].m->cache_holes, 1);
     assert_string_equal(list_of(t, "k"), "10a 13d");
+}
+
+/* Nobody has the lease, and two could: who has what is missing goes first. */
+static void test_who_has_it_all_goes_before_who_has_not(void **state)
+{
+    struct world *t = *state;
+    long calls = 0;
+    /* Blanks part the words of a question. */
+    ask(t, "EVAL return(redis.call('HSET',KEYS[1],'0','0\\0320\\0321')) 1 hc:pos:diffs");
+    assert_string_equal(ask(t, "HGET hc:pos:diffs 0"), "0 0 1");
+    ask(t, "SET hc:lease:diffs:0 9-somebody");
+    open_cache(t, 0);
+    open_cache(t, 1);
+    for (int i = 0; i < 4; i++)
+        feed(t, 0, i, 10 + (uint64_t)i, "k", "v");
+    atomic_store(&t->g[1].host->parts[0].lsn, 12);
+    feed(t, 1, 3, 13, "k", "v"); /* began to read late */
+    UNTIL(t, hg_cache_is_up(t->g[0].ca) && hg_cache_is_up(t->g[1].ca));
+    t->g[0].paused = true;
+    ask(t, "DEL hc:lease:diffs:0");
+    calls = scripts_run(t);
+    UNTIL(t, scripts_run(t) >= calls + 2); /* it has seen that the lease is free */
+    t->g[0].paused = false;
+    UNTIL(t, settled(t, 4));
+    assert_string_equal(list_of(t, "k"), "10v 11v 12v 13v");
+    assert_int_equal(since_of(t), 0);
+    assert_int_equal(t->g[1].m->cache_leases, 0);
 }
 
 static void test_share_that_moves_is_handed_on(void **state)
@@ -873,6 +942,7 @@ static void test_when_it_is_on(void **state)
     assert_false(WANTED("--profile=v2"));
     assert_true(WANTED("--keydb-host=localhost"));
     assert_true(WANTED("--hotcache-max-diffs=5000"));
+    assert_true(WANTED("--hotcache-snapshots=yes"));
     assert_false(WANTED("--keydb-host=localhost", "--hot-cache=off"));
     assert_false(WANTED("--keydb-host=localhost", "--dev"));
     assert_true(WANTED("--hot-cache=on", "--dev"));
@@ -906,12 +976,14 @@ int main(void)
         T(test_keys_expire),
         T(test_only_diffs_of_the_share),
         T(test_thousands_in_few_round_trips),
+        T(test_snapshots),
         T(test_b_14_two_hosts_one_writer),
         T(test_b_14_paused_writer_writes_nothing),
         T(test_tokens_only_grow),
         T(test_b_14_lease_of_another_is_respected),
         T(test_lost_position_is_a_hole),
         T(test_successor_notes_a_hole),
+        T(test_who_has_it_all_goes_before_who_has_not),
         T(test_share_that_moves_is_handed_on),
         T(test_log_that_began_anew),
         T(test_restart_goes_on_where_it_was),
