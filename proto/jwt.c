@@ -210,13 +210,19 @@ static int check_issuer(struct hg_json_val claims, struct hg_slice list, const c
     return refuse("iss: none of jwt_issuer", why);
 }
 
+/* Half a surrogate pair is read as U+FFFD: names that differ in it alone would be one. */
+static bool is_mended(struct hg_slice s)
+{
+    return s.n && memmem(s.p, s.n, "\xef\xbf\xbd", 3);
+}
+
 /* A string, or a whole number as it is written, for issuers whose users are numbered. */
 static struct hg_slice name_of(struct hg_json_val v)
 {
     struct hg_slice raw = hg_json_raw(v);
 
     if (hg_json_type(v) == HG_JSON_STRING)
-        return hg_json_text(v);
+        return is_mended(hg_json_text(v)) ? HG_SLICE_NONE : hg_json_text(v);
     if (hg_json_type(v) != HG_JSON_NUMBER)
         return HG_SLICE_NONE;
     for (size_t i = 0; i < raw.n; i++)

@@ -2,6 +2,7 @@
 
 #include "common/base/err.h"
 #include "common/base/map.h"
+#include "proto/utf8.h"
 
 /* NULL, or why s can't be a name. A control character is below 0x20 or DEL; refused always, as
  * names end up in logs. */
@@ -32,7 +33,11 @@ static int verdict(const char *fault, int err, const char **why)
  * equal (B-13). */
 int hg_route_check_tenant(struct hg_slice s, bool underscore, const char **why)
 {
-    return verdict(fault_of(s, HG_ROUTE_TENANT_MAX, underscore ? "|" : "|_"), HG_E_BAD_TENANT, why);
+    const char *fault = fault_of(s, HG_ROUTE_TENANT_MAX, underscore ? "|" : "|_");
+
+    if (!fault && !hg_utf8_valid(s.p, s.n)) /* written as JSON two of them would be one */
+        fault = "not UTF-8";
+    return verdict(fault, HG_E_BAD_TENANT, why);
 }
 
 int hg_route_check_table(struct hg_slice s, const char **why)

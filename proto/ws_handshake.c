@@ -84,7 +84,9 @@ static bool is_bearer(struct hg_slice token)
 static void note_subprotocol(struct hg_slice token, struct hg_ws_offer *offer)
 {
     bool bearer = is_bearer(token);
-    if (bearer && !offer->bearer.p)
+    if (bearer && offer->bearer.p)
+        offer->more_bearers = true;
+    else if (bearer)
         offer->bearer = hg_slice_of(token.p + sizeof BEARER - 1, token.n - (sizeof BEARER - 1));
     if (hg_slice_is(token, "json"))
         offer->has_json = true;

@@ -24,6 +24,7 @@ struct hg_ws_offer {
     char accept[29];             /* Sec-WebSocket-Accept, NUL-terminated */
     struct hg_slice subprotocol; /* chosen, or p == NULL */
     struct hg_slice bearer;      /* what follows "bearer." in the first such token, or p == NULL */
+    bool more_bearers;           /* there is another */
     bool has_json;               /* subprotocol "json" was offered */
     bool has_headgate;           /* and "headgate", which is chosen then */
     struct hg_slice origin;      /* p == NULL: none */

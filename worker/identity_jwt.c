@@ -22,10 +22,20 @@ static int in_authorization(const struct hg_http_req *req, struct hg_slice *toke
     size_t n = sizeof SCHEME - 1;
     struct hg_slice v = hg_http_get(req, "authorization");
 
+    if (hg_http_count(req, "authorization") > 1) /* whoever stands before us may read the other */
+        return -1;
     if (v.n < n || strncasecmp(v.p, SCHEME, n) != 0) /* a proxy's own, or none */
         return 0;
     *token = hg_slice_of(v.p + n, v.n - n);
-    return hg_http_count(req, "authorization") == 1 ? 1 : -1;
+    return 1;
+}
+
+static int in_subprotocol(const struct hg_ws_offer *offer, struct hg_slice *token)
+{
+    if (!offer->bearer.p)
+        return 0;
+    *token = offer->bearer;
+    return offer->more_bearers ? -1 : 1;
 }
 
 static bool is_named(struct hg_slice pair, const char *name, struct hg_slice *value)
@@ -82,10 +92,8 @@ static int find_token(struct hg_worker *w, const struct hg_asker *a, struct hg_s
 {
     int n = in_authorization(a->req, token);
 
-    if (n == 0 && a->offer->bearer.p) {
-        *token = a->offer->bearer;
-        n = 1;
-    }
+    if (n == 0)
+        n = in_subprotocol(a->offer, token);
     if (n == 0)
         n = in_cookie(a->req, cookie_name(w->conf), token);
     *why = n < 0 ? "two tokens in one place" : "no token";

@@ -6,6 +6,7 @@
 #include "common/base/num.h"
 #include "proto/json.h"
 #include "proto/query.h"
+#include "proto/route.h"
 #include "proto/tabledef.h"
 #include "worker/calls.h"
 #include "worker/dispatch.h"
@@ -348,11 +349,17 @@ static struct hg_slice table_of(const struct hg_op_rpc *o, struct hg_json_val pa
     return s.n ? s : hg_json_text(hg_json_get(payload, "table"));
 }
 
-/* B-30: tables of another tenant are read and written only by who is allowed to. */
-static bool is_walled(const struct hg_conn *c, struct hg_slice company)
+/* B-30: tables of another tenant are read and written only by who is allowed to, and a tenant is
+ * named as it could be at a handshake. NULL, or why not. */
+static const char *wall(const struct hg_worker *w, const struct hg_conn *c, struct hg_slice company)
 {
-    return company.n > 0 && !hg_slice_eq(company, hg_atom_text(c->s.tenant)) &&
-           !(c->s.perms & HG_PERM_ANY_COMPANY);
+    if (company.n == 0 || hg_slice_eq(company, hg_atom_text(c->s.tenant)))
+        return NULL;
+    if (!(c->s.perms & HG_PERM_ANY_COMPANY))
+        return "forbidden: companyId is not the tenant of this connection";
+    if (hg_route_check_tenant(company, w->conf->tenant_underscore == HG_ALLOW, NULL) < 0)
+        return "forbidden: companyId cannot be a tenant's name";
+    return NULL;
 }
 
 static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc *o,
@@ -382,10 +389,10 @@ static void call(struct hg_worker *w, struct hg_conn *c, const struct hg_op_rpc 
 void hg_op_do_rpc(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op)
 {
     const struct hg_op_rpc *o = &op->rpc;
-    const char *why = is_walled(c, o->company)
-                          ? "forbidden: companyId is not the tenant of this connection"
-                          : hg_calls_refusal(w, c);
+    const char *why = wall(w, c, o->company);
 
+    if (!why)
+        why = hg_calls_refusal(w, c);
     if (why)
         hg_calls_error(w, c, o->method, o->correlation_id, hg_slice_str(why));
     else

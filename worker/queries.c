@@ -362,7 +362,8 @@ static void publish_control(struct hg_worker *w, struct hg_slice key, struct hg_
     if (value.n == 0 || !*m.topic)
         return;
     if (hg_kafka_produce(w->kafka, &m) < 0)
-        hg_log_limited(HG_LOG_WARN, NULL, "control.not_sent", "key=\"%.*s\"", HG_SLICE_ARG(key));
+        hg_log_limited(HG_LOG_WARN, NULL, "control.not_sent", "hash=\"%.*s\"",
+                       HG_SLICE_ARG(hg_route_hash_of(key)));
 }
 
 /* Where no topic has bare keys all dialects share their streams. */

@@ -287,8 +287,8 @@ static struct hg_flight *flight_for(struct hg_stream *st, const struct hg_sub_sp
             return fl;
         }
     if (st->flights)
-        hg_log_limited(HG_LOG_WARN, NULL, "stream.two_queries", "key=\"%.*s\"",
-                       HG_SLICE_ARG(hg_stream_key(st)));
+        hg_log_limited(HG_LOG_WARN, NULL, "stream.two_queries", "stream=\"%.*s\"",
+                       HG_SLICE_ARG(hg_stream_label(st)));
     fl = hg_calloc(1, sizeof *fl);
     fl->st = st;
     fl->query = spec->query;
@@ -1034,8 +1034,8 @@ static void reset(struct hg_streams *ss, struct hg_stream *st, const char *why)
     if (hg_mono_sub(now, st->reset_at) > RESET_CALM_MS * HG_MS)
         st->resets = 0;
     HG_INC(ss->m, streams_reset);
-    hg_log_limited(HG_LOG_WARN, NULL, "stream.reset", "key=\"%.*s\" why=%s subscribers=%u",
-                   HG_SLICE_ARG(hg_stream_key(st)), why, st->nsubs);
+    hg_log_limited(HG_LOG_WARN, NULL, "stream.reset", "stream=\"%.*s\" why=%s subscribers=%u",
+                   HG_SLICE_ARG(hg_stream_label(st)), why, st->nsubs);
     hg_log_clear(&st->log, ss->frames);
     account(ss, st, before);
     st->floor = hg_lsn_max(st->floor, ss->ops->watermark(ss->ctx));

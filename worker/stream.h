@@ -254,6 +254,11 @@ static inline struct hg_slice hg_stream_tenant(const struct hg_stream *st)
 {
     return hg_slice_of(st->key, st->tenant_n);
 }
+/* <table>|<hashId>, for the log: a tenant may be what a token said, and that stays out of there. */
+static inline struct hg_slice hg_stream_label(const struct hg_stream *st)
+{
+    return hg_slice_of(st->key + st->tenant_n + 1, (size_t)st->table_n + 1 + st->hash_n);
+}
 static inline struct hg_slice hg_stream_table(const struct hg_stream *st)
 {
     return hg_slice_of(st->key + st->tenant_n + 1, st->table_n);

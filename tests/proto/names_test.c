@@ -139,6 +139,9 @@ static void names_are_checked(void **state)
     assert_int_equal(hg_route_check_tenant(HG_SLICE_LIT("a\0b"), true, &why), -HG_E_BAD_TENANT);
     assert_int_equal(hg_route_check_tenant(HG_SLICE_LIT("a\nb"), true, &why), -HG_E_BAD_TENANT);
     assert_int_equal(hg_route_check_tenant(HG_SLICE_LIT("a\x7f"), true, &why), -HG_E_BAD_TENANT);
+    assert_int_equal(hg_route_check_tenant(HG_SLICE_LIT("Zo\xc3\xab"), false, &why), 0);
+    assert_int_equal(hg_route_check_tenant(HG_SLICE_LIT("Zo\xeb"), false, &why), -HG_E_BAD_TENANT);
+    assert_string_equal(why, "not UTF-8");
     assert_int_equal(hg_route_check_tenant(hg_slice_of(big, HG_ROUTE_TENANT_MAX), false, &why), 0);
     assert_int_equal(hg_route_check_tenant(hg_slice_of(big, HG_ROUTE_TENANT_MAX + 1), false, &why),
                      -HG_E_BAD_TENANT);

@@ -156,6 +156,30 @@ static void one_offered_subprotocol_is_chosen(void **state)
     }
 }
 
+static void a_second_bearer_token_is_noticed(void **state)
+{
+    static const struct {
+        const char *offer;
+        bool more;
+    } want[] = {{"bearer.a", false},
+                {"bearer.a, json", false},
+                {"bearer.a, bearer.b", true},
+                {"bearer., bearer.b", true},
+                {"bearer.a\r\nSec-WebSocket-Protocol: json, bearer.a", true}};
+
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(want); i++) {
+        char in[512];
+        snprintf(in, sizeof in, GOOD "Sec-WebSocket-Protocol: %s\r\n\r\n", want[i].offer);
+        struct hg_http_req req = parse(in);
+        struct hg_ws_offer offer;
+        const char *why;
+        assert_int_equal(hg_ws_handshake(&req, &offer, &why), 0);
+        if (offer.more_bearers != want[i].more)
+            fail_msg("%s", want[i].offer);
+    }
+}
+
 static void a_bearer_token_can_be_kept_out_of_the_answer(void **state)
 {
     (void)state;
@@ -246,6 +270,7 @@ int main(void)
         cmocka_unit_test(every_condition),
         cmocka_unit_test(an_upgrade_is_seen),
         cmocka_unit_test(one_offered_subprotocol_is_chosen),
+        cmocka_unit_test(a_second_bearer_token_is_noticed),
         cmocka_unit_test(a_bearer_token_can_be_kept_out_of_the_answer),
         cmocka_unit_test(origins_are_compared_exactly),
         cmocka_unit_test(origin_is_handed_out),
