@@ -79,15 +79,6 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static struct hg_slice trim(struct hg_slice s)
-{
-    while (s.n > 0 && is_blank(s.p[0]))
-        s.p++, s.n--;
-    while (s.n > 0 && is_blank(s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
 /* Cuts s at the first c: before goes to *left, the rest behind c stays in s. False: no c in s. */
 static bool cut(struct hg_slice *s, char c, struct hg_slice *left)
 {
@@ -201,7 +192,7 @@ static int parse_field(struct hg_slice line, const struct hg_http_limits *lim,
         *why = "too many header fields";
         return -HG_E_HTTP_HEAD_TOO_BIG;
     }
-    h.value = trim(line);
+    h.value = hg_slice_trim(line, HG_BLANKS);
     req->headers[req->nheaders++] = h;
     return 0;
 }
@@ -343,7 +334,7 @@ bool hg_http_list_next(struct hg_slice *list, struct hg_slice *item)
             *item = *list;
             list->n = 0;
         }
-        *item = trim(*item);
+        *item = hg_slice_trim(*item, HG_BLANKS);
         if (item->n > 0)
             return true;
     }

@@ -29,20 +29,6 @@ int hg_lsn_text_decode(struct hg_slice value, struct hg_lsn *out)
     return 0;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static struct hg_slice trim(struct hg_slice s)
-{
-    while (s.n > 0 && is_blank(s.p[0]))
-        s.p++, s.n--;
-    while (s.n > 0 && is_blank(s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
 /* Base of a 0x, 0o or 0b number, else 10; takes the prefix or the plus off. As in BigInt a sign
  * goes with decimal only. */
 static unsigned take_base(struct hg_slice *s)
@@ -69,7 +55,7 @@ static int read_bigint(struct hg_slice s, uint64_t *v)
 {
     unsigned base;
 
-    s = trim(s);
+    s = hg_slice_trim(s, HG_SPACES);
     base = take_base(&s);
     if (s.n == 0)
         return 1;

@@ -7,8 +7,7 @@
 
 /* ---- values ---- */
 
-/* The shortest text that reads back as the same double; JSON has no infinities. */
-void hg_query_put_number(struct hg_buf *out, double d)
+static void put_number(struct hg_buf *out, double d)
 {
     char text[40];
     if (!isfinite(d)) {
@@ -23,7 +22,8 @@ void hg_query_put_number(struct hg_buf *out, double d)
     hg_buf_adds(out, text);
 }
 
-static void put_item(struct hg_buf *out, enum hg_value_kind kind, const union hg_value_item *item)
+void hg_query_put_item(struct hg_buf *out, enum hg_value_kind kind, const union hg_value_item *item,
+                       const char *quote)
 {
     switch (kind) {
     case HG_VALUE_STRING:
@@ -32,18 +32,19 @@ static void put_item(struct hg_buf *out, enum hg_value_kind kind, const union hg
         break;
     case HG_VALUE_NUMBER:
     case HG_VALUE_NUMBERS:
-        hg_query_put_number(out, item->number);
+        put_number(out, item->number);
         break;
     case HG_VALUE_BOOL:
     case HG_VALUE_BOOLS:
         hg_buf_adds(out, item->flag ? "true" : "false");
         break;
-    case HG_VALUE_INT64: /* as text: whoever reads it may have doubles only */
+    case HG_VALUE_INT64:
     case HG_VALUE_INT64S:
     case HG_VALUE_TIMESTAMP:
-        hg_buf_addf(out, "\"%lld\"", (long long)item->integer);
+        hg_buf_addf(out, "%s%lld%s", quote, (long long)item->integer, quote);
         break;
     case HG_VALUE_NULL:
+        hg_buf_adds(out, "null");
         break;
     }
 }
@@ -56,12 +57,12 @@ static void put_value(struct hg_buf *out, const struct hg_value *v)
         for (size_t i = 0; i < v->n; i++) {
             if (i > 0)
                 hg_buf_addc(out, ',');
-            put_item(out, v->kind, &v->list[i]);
+            hg_query_put_item(out, v->kind, &v->list[i], "\"");
         }
         hg_buf_addc(out, ']');
     } else if (v->kind != HG_VALUE_NULL) {
         hg_buf_adds(out, v->kind == HG_VALUE_TIMESTAMP ? "\"epoch\":" : "\"value\":");
-        put_item(out, v->kind, &v->one);
+        hg_query_put_item(out, v->kind, &v->one, "\"");
     }
     if (v->kind == HG_VALUE_TIMESTAMP)
         hg_buf_addf(out, ",\"unit\":\"%s\"", hg_query_units[v->unit]);

@@ -121,9 +121,11 @@ bool hg_query_op_needs_value(unsigned op);             /* absent, it would not b
 bool hg_query_op_takes_range(unsigned op);
 enum { HG_QUERY_OPS = 35 };
 
-/* A double as JSON: the shortest text that reads back as the same; null for what JSON cannot say.
- */
-void hg_query_put_number(struct hg_buf *out, double d);
+/* One value as JSON. Numbers are the shortest text that reads back as the same, null for what JSON
+ * cannot say; quote ("\"" or "") stands around int64 and timestamps, for readers that have doubles
+ * only. */
+void hg_query_put_item(struct hg_buf *out, enum hg_value_kind kind, const union hg_value_item *item,
+                       const char *quote);
 
 /* Strict mode's judgement of a whole tree. */
 int hg_query_check(const struct hg_query *q, char why[HG_QUERY_WHY_MAX]) HG_MUST_CHECK;

@@ -131,43 +131,17 @@ void hg_sqlrpc_put_rows(struct hg_buf *out, const struct hg_sqlrpc_reply *r)
 
 /* ---- values as plain JSON (spec 11) ---- */
 
-static void put_item(struct hg_buf *out, enum hg_value_kind kind, const union hg_value_item *item)
-{
-    switch (kind) {
-    case HG_VALUE_STRING:
-    case HG_VALUE_STRINGS:
-        hg_json_add_str(out, item->text);
-        break;
-    case HG_VALUE_NUMBER:
-    case HG_VALUE_NUMBERS:
-        hg_query_put_number(out, item->number);
-        break;
-    case HG_VALUE_BOOL:
-    case HG_VALUE_BOOLS:
-        hg_buf_adds(out, item->flag ? "true" : "false");
-        break;
-    case HG_VALUE_INT64:
-    case HG_VALUE_INT64S:
-    case HG_VALUE_TIMESTAMP:
-        hg_buf_addf(out, "%lld", (long long)item->integer);
-        break;
-    case HG_VALUE_NULL:
-        hg_buf_adds(out, "null");
-        break;
-    }
-}
-
 static void put_value(struct hg_buf *out, const struct hg_value *v)
 {
     if (v->kind < HG_VALUE_STRINGS) {
-        put_item(out, v->kind, &v->one);
+        hg_query_put_item(out, v->kind, &v->one, "");
         return;
     }
     hg_buf_addc(out, '[');
     for (size_t i = 0; i < v->n; i++) {
         if (i > 0)
             hg_buf_addc(out, ',');
-        put_item(out, v->kind, &v->list[i]);
+        hg_query_put_item(out, v->kind, &v->list[i], "");
     }
     hg_buf_addc(out, ']');
 }

@@ -14,19 +14,10 @@ struct range {
     struct hg_json lo_doc, hi_doc; /* of ends that stood in a text */
 };
 
-static struct hg_slice trim(struct hg_slice s)
-{
-    while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-        s.p++, s.n--;
-    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-        s.n--;
-    return s;
-}
-
 /* A number as it is; anything else becomes a JSON text. buf keeps what doc borrows. */
 static bool end_read(struct hg_slice s, struct end *e, struct hg_json *doc, struct hg_buf *buf)
 {
-    s = trim(s);
+    s = hg_slice_trim(s, HG_BLANKS);
     e->open = s.n == 0;
     if (e->open)
         return true;
@@ -73,7 +64,7 @@ static bool text_read(struct hg_slice s, struct range *r, struct texts *t)
     struct hg_slice in;
     size_t comma;
 
-    s = trim(s);
+    s = hg_slice_trim(s, HG_BLANKS);
     if (hg_slice_is(s, "empty")) {
         r->empty = true;
         return true;

@@ -17,6 +17,8 @@ struct hg_slice {
 
 #define HG_SLICE_LIT(s) ((struct hg_slice){(s), sizeof(s) - 1})
 #define HG_SLICE_NONE ((struct hg_slice){NULL, 0})
+#define HG_BLANKS " \t"
+#define HG_SPACES " \t\n\v\f\r"                        /* isspace() of the C locale */
 #define HG_SLICE_ARG(s) (int)(s).n, (s).p ? (s).p : "" /* for "%.*s" */
 
 static inline struct hg_slice hg_slice_of(const void *p, size_t n)
@@ -37,6 +39,16 @@ static inline bool hg_slice_eq(struct hg_slice a, struct hg_slice b)
 static inline bool hg_slice_is(struct hg_slice a, const char *s)
 {
     return hg_slice_eq(a, hg_slice_str(s));
+}
+
+/* Without the characters of the string blanks at either end. */
+static inline struct hg_slice hg_slice_trim(struct hg_slice s, const char *blanks)
+{
+    while (s.n > 0 && s.p[0] && strchr(blanks, s.p[0]))
+        s.p++, s.n--;
+    while (s.n > 0 && s.p[s.n - 1] && strchr(blanks, s.p[s.n - 1]))
+        s.n--;
+    return s;
 }
 
 #endif

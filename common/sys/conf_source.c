@@ -6,15 +6,6 @@
 #include "common/sys/conf_text.h"
 #include "common/sys/conf_value.h"
 
-static struct hg_slice trim(struct hg_slice s)
-{
-    while (s.n && isspace((unsigned char)s.p[0]))
-        s.p++, s.n--;
-    while (s.n && isspace((unsigned char)s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
 static bool is_word(struct hg_slice s, const char *word)
 {
     return s.n == strlen(word) && strncasecmp(s.p, word, s.n) == 0;
@@ -28,7 +19,7 @@ static bool number_at_front(struct hg_slice s, double *out)
     bool point = false;
     const char *why;
 
-    s = trim(s);
+    s = hg_slice_trim(s, HG_SPACES);
     if (s.n && (s.p[0] == '-' || s.p[0] == '+'))
         n++;
     for (; n < s.n; n++) {
@@ -88,7 +79,7 @@ static bool backlog_bytes(struct hg_slice text, struct hg_buf *out, const char *
  * else happens). */
 static bool backplane_name(struct hg_slice text, struct hg_buf *out, const char **warning)
 {
-    text = trim(text);
+    text = hg_slice_trim(text, HG_SPACES);
     if (is_word(text, "redis"))
         hg_buf_adds(out, "redis");
     else if (is_word(text, "nats") && HG_HAVE_NATS)
@@ -125,7 +116,7 @@ bool hg_conf_adapt(const char *name, struct hg_slice text, struct hg_buf *out, c
     for (size_t i = 0; i < HG_COUNTOF(adapters); i++)
         if (strcmp(adapters[i].name, name) == 0)
             return adapters[i].fn(text, out, warning);
-    hg_buf_add_slice(out, trim(text));
+    hg_buf_add_slice(out, hg_slice_trim(text, HG_SPACES));
     return true;
 }
 
@@ -135,7 +126,7 @@ bool hg_conf_list_next(struct hg_slice *rest, struct hg_slice *item)
         const char *comma = memchr(rest->p, ',', rest->n);
         size_t n = comma ? (size_t)(comma - rest->p) : rest->n, skip = n + (comma != NULL);
 
-        *item = trim(hg_slice_of(rest->p, n));
+        *item = hg_slice_trim(hg_slice_of(rest->p, n), HG_SPACES);
         *rest = hg_slice_of(rest->p + skip, rest->n - skip);
         if (item->n)
             return true;

@@ -11,15 +11,6 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static struct hg_slice trim(struct hg_slice s)
-{
-    while (s.n && is_blank(s.p[0]))
-        s.p++, s.n--;
-    while (s.n && is_blank(s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
 static bool has_control(struct hg_slice s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -75,16 +66,16 @@ static const char *quoted(struct hg_slice s, struct hg_buf *out)
     }
     if (i >= s.n)
         return "quote without its end";
-    s = trim(hg_slice_of(s.p + i + 1, s.n - i - 1));
+    s = hg_slice_trim(hg_slice_of(s.p + i + 1, s.n - i - 1), HG_BLANKS);
     return s.n && s.p[0] != '#' ? "text behind the closing quote" : NULL;
 }
 
 static const char *value_of(struct hg_slice s, struct hg_buf *out)
 {
-    s = trim(s);
+    s = hg_slice_trim(s, HG_BLANKS);
     if (s.n && s.p[0] == '"')
         return quoted(hg_slice_of(s.p + 1, s.n - 1), out);
-    hg_buf_add_slice(out, trim(hg_slice_of(s.p, comment_at(s))));
+    hg_buf_add_slice(out, hg_slice_trim(hg_slice_of(s.p, comment_at(s)), HG_BLANKS));
     return NULL;
 }
 
@@ -96,7 +87,7 @@ static const char *read_pair(struct hg_slice line, struct hg_slice *key, struct 
         return "control character";
     if (!eq)
         return "not \"key = value\"";
-    *key = trim(hg_slice_of(line.p, (size_t)(eq - line.p)));
+    *key = hg_slice_trim(hg_slice_of(line.p, (size_t)(eq - line.p)), HG_BLANKS);
     if (key->n == 0)
         return "no key before \"=\"";
     return value_of(hg_slice_of(eq + 1, line.n - (size_t)(eq + 1 - line.p)), value);
@@ -112,7 +103,7 @@ void hg_conf_text_each(struct hg_slice text, hg_conf_pair_fn fn, void *ctx)
         const char *why;
 
         n++;
-        line = trim(line);
+        line = hg_slice_trim(line, HG_BLANKS);
         if (line.n == 0 || line.p[0] == '#')
             continue;
         why = read_pair(line, &key, &value);
@@ -126,7 +117,8 @@ void hg_conf_text_each(struct hg_slice text, hg_conf_pair_fn fn, void *ctx)
 
 void hg_conf_text_value(struct hg_buf *out, struct hg_slice v)
 {
-    bool plain = v.n && v.p[0] != '"' && comment_at(v) == v.n && trim(v).n == v.n;
+    bool plain =
+        v.n && v.p[0] != '"' && comment_at(v) == v.n && hg_slice_trim(v, HG_BLANKS).n == v.n;
 
     if (plain) {
         hg_buf_add_slice(out, v);
@@ -251,7 +243,7 @@ static size_t take_value(struct hg_slice s, struct hg_buf *out)
     hash = plain.n ? memchr(plain.p, '#', plain.n) : NULL;
     if (hash)
         plain.n = (size_t)(hash - plain.p);
-    hg_buf_add_slice(out, trim(plain));
+    hg_buf_add_slice(out, hg_slice_trim(plain, HG_BLANKS));
     return line_len(s);
 }
 

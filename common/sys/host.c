@@ -24,15 +24,6 @@ static int refuse(struct hg_slice item, const char *what, const char **why)
     return -HG_E_CONF_VALUE;
 }
 
-static struct hg_slice trim(struct hg_slice s)
-{
-    while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-        s = hg_slice_of(s.p + 1, s.n - 1);
-    while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-        s.n--;
-    return s;
-}
-
 /* Cuts the part before sep off *rest; at the end *rest is the absent slice. */
 static struct hg_slice cut(struct hg_slice *rest, char sep)
 {
@@ -107,9 +98,9 @@ static bool set_kind(struct hg_topic *t, struct hg_slice name, struct hg_slice k
 static int parse_topic(struct hg_host *h, struct hg_slice item, bool bare, const char **why)
 {
     struct hg_slice rest = item;
-    struct hg_slice name = trim(cut(&rest, ':'));
-    struct hg_slice kind = trim(cut(&rest, ':'));
-    struct hg_slice version = trim(rest);
+    struct hg_slice name = hg_slice_trim(cut(&rest, ':'), HG_BLANKS);
+    struct hg_slice kind = hg_slice_trim(cut(&rest, ':'), HG_BLANKS);
+    struct hg_slice version = hg_slice_trim(rest, HG_BLANKS);
     if (!is_topic_name(name))
         return refuse(item, "not a Kafka topic name", why);
     if (has_topic(h, name))
@@ -133,7 +124,7 @@ static int parse_topics(struct hg_host *h, const char *topics, bool bare, const 
 {
     struct hg_slice rest = hg_slice_str(topics);
     while (rest.n > 0) {
-        struct hg_slice item = trim(cut(&rest, ','));
+        struct hg_slice item = hg_slice_trim(cut(&rest, ','), HG_BLANKS);
         int rc = item.n > 0 ? parse_topic(h, item, bare, why) : 0;
         if (rc < 0)
             return rc;

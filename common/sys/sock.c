@@ -17,15 +17,6 @@
 
 /* ---- text ---- */
 
-static struct hg_slice trim(struct hg_slice s)
-{
-    while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-        s.p++, s.n--;
-    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-        s.n--;
-    return s;
-}
-
 static int parse_ip(struct hg_slice ip, struct hg_addr *out)
 {
     char text[INET6_ADDRSTRLEN];
@@ -52,7 +43,7 @@ static int parse_ip(struct hg_slice ip, struct hg_addr *out)
 
 int hg_addr_parse(struct hg_slice ip, uint16_t port, struct hg_addr *out)
 {
-    int rc = parse_ip(trim(ip), out);
+    int rc = parse_ip(hg_slice_trim(ip, HG_BLANKS), out);
 
     if (rc < 0)
         return rc;
@@ -69,7 +60,7 @@ int hg_host_port_split(struct hg_slice text, struct hg_slice *host, uint16_t *po
     const char *colon, *why;
     uint64_t v;
 
-    text = trim(text);
+    text = hg_slice_trim(text, HG_BLANKS);
     colon = text.n ? memrchr(text.p, ':', text.n) : NULL;
     if (!colon || colon == text.p)
         return -HG_E_CONF_VALUE;
@@ -193,7 +184,7 @@ static bool next_item(struct hg_slice *rest, struct hg_slice *item)
         const char *comma = memchr(rest->p, ',', rest->n);
         size_t n = comma ? (size_t)(comma - rest->p) : rest->n, skip = n + (comma != NULL);
 
-        *item = trim(hg_slice_of(rest->p, n));
+        *item = hg_slice_trim(hg_slice_of(rest->p, n), HG_BLANKS);
         *rest = hg_slice_of(rest->p + skip, rest->n - skip);
         if (item->n)
             return true;
