@@ -609,6 +609,28 @@ bool hg_json_i64(struct hg_json_val v, int64_t *out)
     return true;
 }
 
+static bool is_plain_integer(struct hg_slice raw)
+{
+    for (size_t i = 0; i < raw.n; i++)
+        if ((raw.p[i] < '0' || raw.p[i] > '9') && !(i == 0 && raw.p[i] == '-'))
+            return false;
+    return !hg_slice_is(raw, "-0");
+}
+
+struct hg_slice hg_json_number_text(struct hg_json_val v, char room[HG_NUM_JS_TEXT])
+{
+    struct hg_slice raw = hg_json_raw(v);
+    double d;
+
+    if (hg_json_type(v) != HG_JSON_NUMBER)
+        return HG_SLICE_NONE;
+    if (is_plain_integer(raw))
+        return raw;
+    if (!hg_json_double(v, &d)) /* 1e999 */
+        d = raw.p[0] == '-' ? -HUGE_VAL : HUGE_VAL;
+    return hg_slice_of(room, hg_num_js_text(d, room));
+}
+
 /* ---- writing ---- */
 
 static void add_escape(struct hg_buf *out, unsigned char c)

@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include "common/base/buf.h"
 #include "common/base/macros.h"
+#include "common/base/num.h"
 #include "common/base/slice.h"
 
 #define HG_JSON_MAX_DEPTH 32 /* containers inside each other, the outermost included */
@@ -100,6 +101,9 @@ bool hg_json_is_truthy(struct hg_json_val v); /* as JavaScript has it */
 bool hg_json_u64(struct hg_json_val v, uint64_t *out);
 bool hg_json_i64(struct hg_json_val v, int64_t *out);
 bool hg_json_double(struct hg_json_val v, double *out);
+/* A number as JavaScript's String() has it; integers as they were written, to the last digit. Of no
+ * number none. Borrows from the parsed text or from room. */
+struct hg_slice hg_json_number_text(struct hg_json_val v, char room[HG_NUM_JS_TEXT]);
 /* Member of an object in one go: true when it is a string. */
 bool hg_json_str(struct hg_json_val obj, const char *key, struct hg_slice *out);
 

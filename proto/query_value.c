@@ -9,10 +9,21 @@
 
 /* ---- scalars ---- */
 
+/* JavaScript's String(), but for objects and arrays: those as written. */
+static struct hg_slice text_of(struct hg_query_reader *r, struct hg_json_val v)
+{
+    char room[HG_NUM_JS_TEXT];
+    struct hg_slice s = hg_json_number_text(v, room);
+
+    if (!s.p)
+        return hg_query_given(v) ? hg_json_raw(v) : HG_SLICE_LIT("");
+    return s.p == room ? hg_slice_of(memcpy(hg_pool_get(&r->q->pool, s.n), room, s.n), s.n) : s;
+}
+
 int hg_query_read_text(struct hg_query_reader *r, struct hg_json_val v, struct hg_slice *out)
 {
     bool is_text = hg_json_type(v) == HG_JSON_STRING;
-    *out = is_text ? hg_json_text(v) : hg_query_given(v) ? hg_json_raw(v) : HG_SLICE_LIT("");
+    *out = is_text ? hg_json_text(v) : text_of(r, v);
     if (!r->strict)
         return 0;
     if (!is_text)

@@ -72,6 +72,26 @@ void hg_calls_error(struct hg_worker *w, struct hg_conn *c, struct hg_slice meth
     hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
 }
 
+/* As a snapshot: within max_snapshot, also what of such frames a slow client still has waiting. */
+static bool has_room(const struct hg_worker *w, const struct hg_conn *c, size_t n)
+{
+    uint64_t queued = hg_conn_queued_big(c), max = (uint64_t)w->conf->max_snapshot;
+
+    return n <= max && (hg_conn_can_take(c) || queued <= max - n);
+}
+
+/* Large answers were asked for and are not under out_hard: ten at once make nobody a slow consumer.
+ */
+static void send_large(struct hg_worker *w, struct hg_conn *c, struct hg_slice text)
+{
+    struct hg_arena arena = {.gated = true};
+    struct hg_span s = hg_frame_build(&w->frames, &arena, HG_WS_OP_TEXT, &text, 1);
+
+    hg_conn_send(&w->conns, c, s);
+    hg_span_unref(&w->frames, &s);
+    hg_arena_fini(&w->frames, &arena);
+}
+
 static void send_data(struct hg_worker *w, struct hg_conn *c, const struct hg_client_call *call,
                       const struct hg_sqlrpc_reply *reply)
 {
@@ -79,7 +99,14 @@ static void send_data(struct hg_worker *w, struct hg_conn *c, const struct hg_cl
     hg_op_put_rpc_ok_head(&w->text, call->method, call->correlation_id);
     hg_sqlrpc_put_data(&w->text, reply);
     hg_op_put_rpc_ok_tail(&w->text);
-    hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
+    if (w->text.n <= HG_FRAME_BIG) {
+        hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
+    } else if (has_room(w, c, w->text.n)) {
+        send_large(w, c, hg_buf_slice(&w->text));
+    } else {
+        HG_ERR_INC(w->m, HG_E_TOO_BIG);
+        hg_calls_error(w, c, call->method, call->correlation_id, HG_SLICE_LIT("too large"));
+    }
 }
 
 static void part(struct hg_client_call *call)

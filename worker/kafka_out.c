@@ -95,6 +95,7 @@ static void drop_topics(struct hg_kafka *k)
 
 /* ---- produce ---- */
 
+/* TOO_BIG and RPC_UNAVAILABLE: it is in no log. RPC_TIMEOUT and RPC_SHUTDOWN: it may be. */
 static int err_of(rd_kafka_resp_err_t err)
 {
     switch (err) {
@@ -135,6 +136,16 @@ int hg_kafka_produce(struct hg_kafka *k, const struct hg_kafka_msg *m)
 
 /* ---- events ---- */
 
+static int report_of(const rd_kafka_message_t *m)
+{
+    int err = err_of(m->err);
+
+    if (err == -HG_E_RPC_UNAVAILABLE &&
+        rd_kafka_message_status(m) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED)
+        return -HG_E_RPC_TIMEOUT;
+    return err;
+}
+
 static void on_delivery(struct hg_kafka *k, const rd_kafka_message_t *m)
 {
     struct report *r = m->_private;
@@ -146,7 +157,7 @@ static void on_delivery(struct hg_kafka *k, const rd_kafka_message_t *m)
         k->prod_deaths = 0;
     }
     if (r)
-        k->spec.ev.on_report(k->spec.ev.ctx, r->opaque, err_of(m->err));
+        k->spec.ev.on_report(k->spec.ev.ctx, r->opaque, report_of(m));
     free(r);
 }
 

@@ -39,13 +39,19 @@ static struct hg_json_val either(const struct args *a, const char *one, const ch
     return is_given(v) ? v : get(a, other);
 }
 
+struct row_id {
+    struct hg_slice column, value;
+    char column_room[HG_NUM_JS_TEXT], value_room[HG_NUM_JS_TEXT];
+};
+
 /* JavaScript's String() of a scalar; integers as written, to the last digit. */
-static struct hg_slice scalar_text(struct hg_json_val v)
+static struct hg_slice scalar_text(struct hg_json_val v, char room[HG_NUM_JS_TEXT])
 {
     switch (hg_json_type(v)) {
     case HG_JSON_STRING:
         return hg_json_text(v);
     case HG_JSON_NUMBER:
+        return hg_json_number_text(v, room);
     case HG_JSON_BOOL:
         return hg_json_raw(v);
     case HG_JSON_ABSENT:
@@ -58,18 +64,15 @@ static struct hg_slice scalar_text(struct hg_json_val v)
     return HG_SLICE_NONE;
 }
 
-struct row_id {
-    struct hg_slice column, value;
-};
-
 static const char *read_id(const struct args *a, struct row_id *id)
 {
     struct hg_json_val column = get(a, "primaryKeyColumn");
 
     if (!hg_json_is_truthy(column))
         column = get(a, "primary_key_column");
-    id->column = hg_json_is_truthy(column) ? scalar_text(column) : HG_SLICE_LIT("id");
-    id->value = scalar_text(either(a, "primaryId", "primary_id"));
+    id->column =
+        hg_json_is_truthy(column) ? scalar_text(column, id->column_room) : HG_SLICE_LIT("id");
+    id->value = scalar_text(either(a, "primaryId", "primary_id"), id->value_room);
     if (!id->column.p)
         return "payload.primaryKeyColumn: expected a string";
     return id->value.p ? NULL : "payload.primaryId: expected a string or a number";

@@ -6,6 +6,8 @@
 #include "proto/lsn_head.h"
 #include "worker/session.h"
 
+enum { MAX_ERROR_TEXT = 8000 }; /* of a worker's words: not a frame that makes clients slow */
+
 static void on_deadline(void *arg, struct hg_mono now);
 
 static void arm(struct hg_rpcs *rp)
@@ -55,21 +57,6 @@ void hg_rpc_drop(struct hg_rpc_call *call)
     free(call);
 }
 
-void hg_rpc_send(struct hg_rpcs *rp, struct hg_rpc_call *call, struct hg_slice request)
-{
-    struct hg_kafka_msg m = {
-        .topic = rp->conf->sql_rpc_request_topic, .key = call->node.key, .value = request};
-
-    call->sent = hg_loop_now(rp->loop);
-    call->err = hg_kafka_produce(rp->kafka, &m);
-    call->deadline = call->err < 0 ? call->sent : hg_mono_add(call->sent, rp->conf->rpc_timeout);
-    hg_map_put(&rp->calls, &call->node);
-    link_call(rp, call);
-    HG_INC(rp->m, rpc_calls);
-    HG_SET(rp->m, rpc_inflight, rp->calls.count);
-    arm(rp);
-}
-
 static void finish(struct hg_rpcs *rp, struct hg_rpc_call *call, const struct hg_rpc_result *r)
 {
     unlink_call(rp, call);
@@ -87,6 +74,73 @@ static void finish_err(struct hg_rpcs *rp, struct hg_rpc_call *call, int err)
     finish(rp, call, &r);
 }
 
+/* Kafka did not take it, so nobody will answer: nothing was asked. */
+static void finish_unsent(struct hg_rpcs *rp, struct hg_rpc_call *call, int err)
+{
+    struct hg_rpc_result r = {.err = err, .text = HG_SLICE_LIT("the call is too large for Kafka")};
+
+    if (err != -HG_E_TOO_BIG) {
+        finish_err(rp, call, -HG_E_RPC_UNAVAILABLE);
+        return;
+    }
+    HG_ERR_INC(rp->m, err);
+    finish(rp, call, &r);
+}
+
+/* ---- sending ---- */
+
+/* Of its own: the reply can be here, and the call gone, before Kafka's report. */
+struct sent {
+    struct hg_kafka_report report;
+    struct hg_rpcs *rp;
+    char id[sizeof((struct hg_rpc_call *)NULL)->id];
+};
+
+/* A broker's no ends the call at once. What may be in the log after all waits for its deadline. */
+static void on_report(struct hg_kafka_report *report, int err)
+{
+    struct sent *s = HG_CONTAINER_OF(report, struct sent, report);
+    struct hg_rpcs *rp = s->rp;
+    bool refused = err < 0 && err != -HG_E_RPC_TIMEOUT && err != -HG_E_RPC_SHUTDOWN;
+    struct hg_map_node *node = refused ? hg_map_get(&rp->calls, hg_slice_str(s->id)) : NULL;
+
+    free(s);
+    if (!node)
+        return;
+    finish_unsent(rp, HG_CONTAINER_OF(node, struct hg_rpc_call, node), err);
+    arm(rp);
+}
+
+static int produce(struct hg_rpcs *rp, const struct hg_rpc_call *call, struct hg_slice request)
+{
+    struct sent *s = hg_malloc(sizeof *s);
+    struct hg_kafka_msg m = {.topic = rp->conf->sql_rpc_request_topic,
+                             .key = call->node.key,
+                             .value = request,
+                             .want_report = true,
+                             .opaque = &s->report};
+    int rc;
+
+    *s = (struct sent){.report = {on_report}, .rp = rp};
+    memcpy(s->id, call->id, sizeof s->id);
+    rc = hg_kafka_produce(rp->kafka, &m);
+    if (rc < 0)
+        free(s);
+    return rc;
+}
+
+void hg_rpc_send(struct hg_rpcs *rp, struct hg_rpc_call *call, struct hg_slice request)
+{
+    call->sent = hg_loop_now(rp->loop);
+    call->err = produce(rp, call, request);
+    call->deadline = call->err < 0 ? call->sent : hg_mono_add(call->sent, rp->conf->rpc_timeout);
+    hg_map_put(&rp->calls, &call->node);
+    link_call(rp, call);
+    HG_INC(rp->m, rpc_calls);
+    HG_SET(rp->m, rpc_inflight, rp->calls.count);
+    arm(rp);
+}
+
 void hg_rpc_end(struct hg_rpcs *rp, struct hg_rpc_call *call, int err)
 {
     finish_err(rp, call, err);
@@ -101,7 +155,7 @@ static void on_deadline(void *arg, struct hg_mono now)
         struct hg_rpc_call *call = rp->first;
 
         if (call->err < 0) {
-            finish_err(rp, call, -HG_E_RPC_UNAVAILABLE);
+            finish_unsent(rp, call, call->err);
         } else {
             HG_INC(rp->m, rpc_timeouts);
             finish_err(rp, call, -HG_E_RPC_TIMEOUT);
@@ -131,6 +185,7 @@ static void answer(struct hg_rpcs *rp, struct hg_rpc_call *call,
     if (!reply->ok) {
         r.err = -HG_E_RPC_REPLY;
         r.text = reply->error_message.n ? reply->error_message : HG_SLICE_LIT("rpc error");
+        r.text.n = HG_MIN(r.text.n, MAX_ERROR_TEXT);
     } else if (hg_sqlrpc_rows_check(reply, &bytes) < 0) { /* B-28: at once, not at the deadline */
         HG_INC(rp->m, rpc_malformed);
         r.err = -HG_E_RPC_REPLY;

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "common/base/err.h"
 
@@ -184,4 +185,57 @@ unsigned hg_num_u64_text(uint64_t v, char out[21])
         out[i] = rev[n - 1 - i];
     out[n] = '\0';
     return n;
+}
+
+/* The fewest digits that read back as d, without a point; *exp: of the first one. */
+static unsigned shortest(double d, char digits[18], int *exp)
+{
+    char text[HG_NUM_JS_TEXT];
+    unsigned n = 0;
+
+    for (int more = 0; more < 17; more++) {
+        snprintf(text, sizeof text, "%.*e", more, d);
+        if (strtod(text, NULL) == d)
+            break;
+    }
+    for (const char *p = text; *p != 'e'; p++)
+        if (*p != '.')
+            digits[n++] = *p;
+    *exp = atoi(strchr(text, 'e') + 1);
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
+    digits[n] = '\0';
+    return n;
+}
+
+static unsigned js_finite(double d, char *out, unsigned room)
+{
+    static const char zeros[] = "00000000000000000000";
+    char digits[18];
+    int exp, rc, n = (int)shortest(d, digits, &exp), whole = exp + 1;
+
+    if (whole >= n && whole <= 21)
+        rc = snprintf(out, room, "%s%.*s", digits, whole - n, zeros);
+    else if (whole > 0 && whole <= 21)
+        rc = snprintf(out, room, "%.*s.%s", whole, digits, digits + whole);
+    else if (whole > -6 && whole <= 0)
+        rc = snprintf(out, room, "0.%.*s%s", -whole, zeros, digits);
+    else
+        rc = snprintf(out, room, "%c%s%se%+d", digits[0], n > 1 ? "." : "", digits + 1, exp);
+    return (unsigned)rc;
+}
+
+unsigned hg_num_js_text(double d, char out[HG_NUM_JS_TEXT])
+{
+    unsigned sign = d < 0;
+
+    if (isnan(d))
+        return (unsigned)snprintf(out, HG_NUM_JS_TEXT, "NaN");
+    if (isinf(d))
+        return (unsigned)snprintf(out, HG_NUM_JS_TEXT, "%sInfinity", sign ? "-" : "");
+    if (d == 0) /* -0 too */
+        return (unsigned)snprintf(out, HG_NUM_JS_TEXT, "0");
+    if (sign)
+        out[0] = '-';
+    return sign + js_finite(sign ? -d : d, out + sign, HG_NUM_JS_TEXT - sign);
 }

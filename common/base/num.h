@@ -20,5 +20,9 @@ int hg_num_duration(struct hg_slice s, int64_t *us, const char **why)
                       unless 0 */
 /* Decimal text of v into out (at least 21 bytes), NUL-terminated; returns the length. */
 unsigned hg_num_u64_text(uint64_t v, char out[21]);
+/* d as JavaScript's String() writes it ("1", "0.1", "1e+21", "Infinity"), NUL-terminated; returns
+ * the length. */
+enum { HG_NUM_JS_TEXT = 32 };
+unsigned hg_num_js_text(double d, char out[HG_NUM_JS_TEXT]);
 
 #endif

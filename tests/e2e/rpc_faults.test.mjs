@@ -123,6 +123,46 @@ test('calls in flight are capped per connection and per tenant; the cap is free 
   for (const id of ['b5', 'b6', 'b7']) assert.equal((await b.message({ correlationId: id })).ok, true);
 });
 
+test('large answers that are awaited together make nobody a slow consumer; what is above max_snapshot is "too large"', { timeout: 60000 }, async (t) => {
+  let size = 900000;
+  const s = await stage(t, { sql: { reply: () => ({ row: JSON.stringify({ pad: 'x'.repeat(size) }) }) }, options: { workers: 1, max_snapshot: '3m', rpc_timeout: '50s' } });
+  const c = s.keep(await Client.open(s.hg.url));
+  const together = async (ids) => {
+    for (const correlationId of ids) c.send({ op: 'rpc', method: 'GET_SINGLE', table: 't', correlationId });
+    const all = await Promise.all(ids.map((correlationId) => c.message({ op: 'rpcResult', correlationId }, { ms: 40000 })));
+    return [all.filter((m) => m.data?.pad.length === size).length, all.filter((m) => m.error === 'too large').length];
+  };
+  const names = (word, count) => Array.from({ length: count }, (_, i) => `${word}${i}`);
+  assert.deepEqual(await together(names('few', 3)), [3, 0]);
+  // Nobody reads: more than the kernel takes, then more than may wait.
+  c.ws._socket.pause();
+  const many = together(names('many', 60));
+  await waitFor(async () => s.db.calls.length === 63 && await s.hg.metric('headgate_rpc_inflight') === 0, { ms: 40000, what: 'all answers to be queued or refused' });
+  c.ws._socket.resume();
+  const [got, refused] = await many;
+  assert.ok(got >= 3 && refused > 0 && got + refused === 60, `${got} came, ${refused} refused`);
+  size = 4000000;
+  assert.deepEqual(await together(names('huge', 2)), [0, 2]);
+  size = 10;
+  assert.deepEqual(await together(names('small', 1)), [1, 0], 'the connection lives');
+});
+
+test('a call that Kafka refuses is answered at once, not at its deadline', { timeout: 60000 }, async (t) => {
+  const s = await stage(t, { sql: { reply: { bool: true } }, options: { workers: 1, rpc_timeout: '50s', kafka_properties: 'message.max.bytes=100000' } });
+  const admin = kafkaClient(s.kafka.brokers).admin();
+  await admin.connect();
+  t.after(() => admin.disconnect());
+  await admin.alterConfigs({ resources: [{ type: 2, name: s.topics.requests, configEntries: [{ name: 'max.message.bytes', value: '2000' }] }] });
+  const c = s.keep(await Client.open(s.hg.url));
+  const add = (bytes) => call(c, 'ADD_SINGLE', { payload: { row: { pad: 'x'.repeat(bytes) } } });
+  await waitFor(async () => (await add(5000)) === 'the call is too large for Kafka', { what: 'the broker to know its limit' });
+  assert.equal(await add(200000), 'the call is too large for Kafka', 'too large for the client library');
+  assert.equal(await add(10), true);
+  c.send({ op: 'subscribe', table: 't', hashId: 'h', queryJson: JSON.stringify({ wrapper: { filters: [{ field_name: 'x'.repeat(5000), filter_type: 'isNull' }] } }) });
+  assert.equal((await c.message({ op: 'error', hashId: 'h' })).message, 'the call is too large for Kafka');
+  assert.equal(await s.hg.metric('headgate_rpc_timeouts_total'), 0);
+});
+
 for (const [signal, code] of [['SIGTERM', 1012], ['SIGINT', 1001]]) {
   test(`${signal}: calls in flight are answered "rpc shutdown", then the connection is closed with ${code}`, { timeout: 60000 }, async (t) => {
     const s = await stage(t, { sql: { fail: 'silent' }, options: { workers: 1, drain_timeout: '5s' } });

@@ -214,6 +214,24 @@ test('B-30: who has the permission any_company, by a claim or by default, may na
   assert.equal(s.db.calls.length, before);
 });
 
+test("an id that is a number is sent as JavaScript's String() writes it, integers to the last digit", { timeout: 60000 }, async (t) => {
+  const { s, c } = await yes(t);
+  // [as a client may write it (Dart has 1.0), as v3 sent it]; BIG and what follows would have been rounded there.
+  const ids = [['1.0', '1'], ['1e3', '1000'], ['-0', '0'], ['1.50', '1.5'], ['1E+21', '1e+21'], ['1e-7', '1e-7'], ['0.1', '0.1'], ['7', '7'], ['-7', '-7'],
+    ['1e999', 'Infinity'], [BIG, BIG], ['18446744073709551615', '18446744073709551615'], ['true', 'true']];
+  for (const [written, sent] of ids) {
+    for (const payload of [`{"primaryId":${written}}`, `{"primary_id":${written}}`]) {
+      const correlationId = `s${++n}`;
+      c.send(`{"op":"rpc","method":"GET_SINGLE","table":"t","correlationId":"${correlationId}","payload":${payload}}`);
+      assert.equal((await c.message({ op: 'rpcResult', correlationId })).ok, true);
+      assert.equal(s.db.calls.at(-1).primaryId, sent, payload);
+    }
+  }
+  c.send('{"op":"rpc","method":"DELETE_ROW","table":"t","correlationId":"col","payload":{"primaryKeyColumn":2.0,"primaryId":"1.0"}}');
+  await c.message({ op: 'rpcResult', correlationId: 'col' });
+  assert.deepEqual([s.db.calls.at(-1).primaryKeyColumn, s.db.calls.at(-1).primaryId], ['2', '1.0'], 'text stays as it is');
+});
+
 const MIN = '-9223372036854775808', MAX = '9223372036854775807';
 const LONG = [BIG, `-${BIG}`, MIN, MAX];
 

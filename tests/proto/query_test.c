@@ -436,7 +436,7 @@ static void lenient_defaults_are_the_sources(void **state)
     assert_int_equal(f[0].op, 0);
     assert_int_equal(f[0].value.kind, HG_VALUE_NULL);
     assert_int_equal(f[1].value.kind, HG_VALUE_NULL);
-    assert_true(hg_slice_is(f[2].value.one.text, "12.50"));
+    assert_true(hg_slice_is(f[2].value.one.text, "12.5"));
     assert_true(f[3].value.kind == HG_VALUE_INT64 && f[3].value.one.integer == 0);
     assert_true(f[4].value.one.flag);
     assert_int_equal(q->norder, 1);

@@ -1,5 +1,6 @@
 /* Text to number: what is taken, to the last digit, and what is refused and why. */
 #include "tests/support/hgtest.h"
+#include <math.h>
 #include "common/base/err.h"
 #include "common/base/num.h"
 
@@ -153,11 +154,55 @@ static void number_to_text(void **state)
     }
 }
 
+/* What node prints for String(x). */
+static void number_to_text_as_javascript(void **state)
+{
+    static const struct {
+        double v;
+        const char *text;
+    } rows[] = {
+        {0, "0"},
+        {-0.0, "0"},
+        {1, "1"},
+        {-1, "-1"},
+        {100, "100"},
+        {0.1, "0.1"},
+        {1.5, "1.5"},
+        {1e15, "1000000000000000"},
+        {1e20, "100000000000000000000"},
+        {1e21, "1e+21"},
+        {123456789012345680000.0, "123456789012345680000"},
+        {123456.789, "123456.789"},
+        {1e-6, "0.000001"},
+        {1e-7, "1e-7"},
+        {1.5e-7, "1.5e-7"},
+        {-0.00001, "-0.00001"},
+        {2e-10, "2e-10"},
+        {5e-324, "5e-324"},
+        {1.7976931348623157e308, "1.7976931348623157e+308"},
+        {-9007199254740992.0, "-9007199254740992"},
+        {0.30000000000000004, "0.30000000000000004"},
+        {-0.0000012345678901234567, "-0.0000012345678901234567"},
+        {4.35, "4.35"},
+        {HUGE_VAL, "Infinity"},
+        {-HUGE_VAL, "-Infinity"},
+        {NAN, "NaN"},
+    };
+    char got[HG_NUM_JS_TEXT];
+
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
+        assert_int_equal(hg_num_js_text(rows[i].v, got), strlen(rows[i].text));
+        assert_string_equal(got, rows[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(integers), cmocka_unit_test(sizes),          cmocka_unit_test(durations),
-        cmocka_unit_test(doubles),  cmocka_unit_test(number_to_text),
+        cmocka_unit_test(integers),       cmocka_unit_test(sizes),
+        cmocka_unit_test(durations),      cmocka_unit_test(doubles),
+        cmocka_unit_test(number_to_text), cmocka_unit_test(number_to_text_as_javascript),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
