@@ -159,7 +159,7 @@ void hg_cache_free(struct hg_cache *ca)
     hg_redis_free(ca->link);
     hg_cache_write_fini(ca);
     HG_SET(ca->spec.metrics, cache_up, 0);
-    hg_buf_fini(&ca->text);
+    hg_cache_args_fini(&ca->args);
     free(ca);
 }
 
@@ -168,9 +168,22 @@ bool hg_cache_is_up(const struct hg_cache *ca)
     return ca && ca->up;
 }
 
+void hg_cache_key(const struct hg_cache *ca, const char *kind, struct hg_slice key,
+                  struct hg_buf *out)
+{
+    hg_buf_addf(out, "%s%s", ca->prefix, kind);
+    hg_buf_add_slice(out, key);
+}
+
 void hg_cache_pos_key(const struct hg_cache *ca, uint32_t topic, struct hg_buf *out)
 {
     hg_buf_addf(out, "%spos:%s", ca->prefix, ca->spec.host->topics[topic].name);
+}
+
+void hg_cache_lease_key(const struct hg_cache *ca, uint32_t part, struct hg_buf *out)
+{
+    hg_buf_addf(out, "%slease:%s:%u", ca->prefix, ca->spec.host->topics[part / HG_TOPIC_PARTS].name,
+                part % HG_TOPIC_PARTS);
 }
 
 /* ---- snapshots ---- */
@@ -196,8 +209,8 @@ static int send_snapshot(struct hg_cache *ca, struct hg_slice key, struct hg_sli
         hg_slice_of(ttl, hg_num_u64_text((uint64_t)ca->spec.conf->hotcache_retention_ms, ttl));
     int rc;
 
-    hg_buf_addf(&snap, "%ssnap:%.*s", ca->prefix, HG_SLICE_ARG(key));
-    hg_buf_addf(&diff, "%sdiff:%.*s", ca->prefix, HG_SLICE_ARG(key));
+    hg_cache_key(ca, "snap:", key, &snap);
+    hg_cache_key(ca, "diff:", key, &diff);
     const struct hg_slice set[] = {HG_SLICE_LIT("SET"), hg_buf_slice(&snap), text,
                                    HG_SLICE_LIT("PX"), px};
     const struct hg_slice expire[] = {HG_SLICE_LIT("PEXPIRE"), hg_buf_slice(&diff), px};
@@ -264,7 +277,7 @@ static bool put_pks(struct hg_buf *out, const struct hg_redis_reply *reply, size
         hg_json_add_str(out, item.text);
     }
     hg_buf_addc(out, ']');
-    return reply->count > 0;
+    return reply->count > 0 && out->n <= max;
 }
 
 static void on_range(void *ctx, const struct hg_redis_reply *reply)
@@ -296,7 +309,7 @@ struct hg_cache_read *hg_cache_range(struct hg_cache *ca, struct hg_slice key, h
         return NULL;
     r = read_new(ca, ctx);
     r->on_range = fn;
-    hg_buf_addf(&name, "%srange:%.*s", ca->prefix, HG_SLICE_ARG(key));
+    hg_cache_key(ca, "range:", key, &name);
     argv[1] = hg_buf_slice(&name);
     argv[3] = hg_slice_of(last, hg_num_u64_text(RANGE_MAX - 1, last));
     if (hg_redis_command(ca->link, argv, 4, on_range, r) < 0)
@@ -454,32 +467,21 @@ static int ask_after(struct hg_cache_read *r, struct hg_slice key)
 {
     struct hg_cache *ca = r->ca;
     const struct hg_host *h = ca->spec.host;
-    struct hg_slice argv[1 + HG_MAX_TOPICS + 3];
-    size_t ends[1 + HG_MAX_TOPICS], at = 0;
-    struct hg_buf names = {0};
-    char num[3][21];
-    int nkeys = 0, argc, rc;
+    struct hg_cache_args *args = hg_cache_args_begin(ca);
+    int nkeys;
 
-    hg_buf_addf(&names, "%sdiff:%.*s", ca->prefix, HG_SLICE_ARG(key));
-    ends[nkeys++] = names.n;
+    hg_cache_key(ca, "diff:", key, &args->text);
+    hg_cache_args_end(args);
     for (uint32_t topic = 0; topic < h->ntopics; topic++)
         if (is_diff_topic(h, topic)) {
-            hg_cache_pos_key(ca, topic, &names);
-            ends[nkeys++] = names.n;
+            hg_cache_pos_key(ca, topic, &args->text);
+            hg_cache_args_end(args);
         }
-    for (int i = 0; i < nkeys; i++) {
-        argv[i] = hg_slice_of(names.p + at, ends[i] - at);
-        at = ends[i];
-    }
-    argc = nkeys;
-    argv[argc++] = hg_slice_of(num[0], hg_num_u64_text(r->after.v, num[0]));
-    argv[argc++] =
-        hg_slice_of(num[1], hg_num_u64_text((uint64_t)ca->spec.conf->held_bytes / 2, num[1]));
-    argv[argc++] =
-        hg_slice_of(num[2], hg_num_u64_text((uint64_t)ca->spec.conf->held_records / 2, num[2]));
-    rc = hg_redis_eval(ca->link, &hg_cache_lua_after, nkeys, argv, argc, on_after, r);
-    hg_buf_fini(&names);
-    return rc;
+    nkeys = args->n;
+    HG_CACHE_ARG(args, "%" PRIu64, r->after.v);
+    HG_CACHE_ARG(args, "%lld", (long long)ca->spec.conf->held_bytes / 2);
+    HG_CACHE_ARG(args, "%lld", (long long)ca->spec.conf->held_records / 2);
+    return hg_cache_run(ca, &hg_cache_lua_after, nkeys, on_after, r);
 }
 
 struct hg_cache_read *hg_cache_after(struct hg_cache *ca, struct hg_slice key, struct hg_lsn after,

@@ -1,5 +1,6 @@
-/* The three scripts of the hot cache. Each touches one partition's lease at the most before it
- * writes, and nothing but KEYS. */
+/* The three scripts of the hot cache, and how their arguments are put together. Each touches
+ * nothing but KEYS. */
+#include <stdlib.h>
 #include "worker/cache_priv.h"
 
 /*
@@ -116,3 +117,42 @@ struct hg_redis_script hg_cache_lua_after = {
               "end\n"
               "return {0, hashes, {}}\n",
 };
+
+/* ---- arguments ---- */
+
+struct hg_cache_args *hg_cache_args_begin(struct hg_cache *ca)
+{
+    hg_buf_reset(&ca->args.text);
+    ca->args.n = 0;
+    return &ca->args;
+}
+
+void hg_cache_args_end(struct hg_cache_args *args)
+{
+    if (args->n == args->cap) {
+        args->cap = args->cap ? 2 * args->cap : 64;
+        args->ends = hg_realloc(args->ends, (size_t)args->cap * sizeof *args->ends);
+        args->argv = hg_realloc(args->argv, (size_t)args->cap * sizeof *args->argv);
+    }
+    args->ends[args->n++] = args->text.n;
+}
+
+int hg_cache_run(struct hg_cache *ca, struct hg_redis_script *script, int nkeys,
+                 hg_redis_reply_fn fn, void *ctx)
+{
+    struct hg_cache_args *args = &ca->args;
+    size_t at = 0;
+
+    for (int i = 0; i < args->n; i++) {
+        args->argv[i] = hg_slice_of(args->text.p + at, args->ends[i] - at);
+        at = args->ends[i];
+    }
+    return hg_redis_eval(ca->link, script, nkeys, args->argv, args->n, fn, ctx);
+}
+
+void hg_cache_args_fini(struct hg_cache_args *args)
+{
+    hg_buf_fini(&args->text);
+    free(args->ends);
+    free(args->argv);
+}

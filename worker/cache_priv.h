@@ -1,5 +1,5 @@
-/* Inside the hot cache: the link and the readers (cache.c), the writer (cache_write.c), the Lua
- * (cache_lua.c). */
+/* Inside the hot cache: the link and the readers (cache.c), what is kept (cache_keep.c), leases
+ * (cache_lease.c), batches (cache_write.c), scripts and their arguments (cache_lua.c). */
 #ifndef HG_WORKER_CACHE_PRIV_H
 #define HG_WORKER_CACHE_PRIV_H
 
@@ -41,6 +41,13 @@ struct hg_cache_part {
     bool sent_hole, sent_anew;       /* of the batch under way: notes a hole, begins anew */
 };
 
+struct hg_cache_args { /* keys and arguments of one script, one after the other */
+    struct hg_buf text;
+    size_t *ends;
+    struct hg_slice *argv;
+    int n, cap;
+};
+
 struct hg_cache {
     struct hg_cache_spec spec;
     struct hg_redis *link;
@@ -52,10 +59,34 @@ struct hg_cache {
     bool up;
     char owner[64]; /* no two workers ever share it */
     char prefix[256];
-    struct hg_buf text;
+    struct hg_cache_args args; /* of the script that is put together */
 };
 
 extern struct hg_redis_script hg_cache_lua_tend, hg_cache_lua_write, hg_cache_lua_after;
+
+/* args = begin(ca); add to args->text and end each argument, or HG_CACHE_ARG; then run, which
+ * copies. */
+struct hg_cache_args *hg_cache_args_begin(struct hg_cache *ca);
+void hg_cache_args_end(struct hg_cache_args *args);
+#define HG_CACHE_ARG(args, ...) (hg_buf_addf(&(args)->text, __VA_ARGS__), hg_cache_args_end(args))
+int hg_cache_run(struct hg_cache *ca, struct hg_redis_script *script, int nkeys,
+                 hg_redis_reply_fn fn, void *ctx) HG_MUST_CHECK;
+void hg_cache_args_fini(struct hg_cache_args *args);
+
+struct hg_cache_part *hg_cache_part_new(struct hg_cache *ca, uint32_t part, int64_t next,
+                                        uint64_t before);
+void hg_cache_part_free(struct hg_cache_part *p);
+void hg_cache_part_touch(struct hg_cache_part *p); /* to be looked at at the end of the turn */
+void hg_cache_part_set_mine(struct hg_cache_part *p, bool mine);
+void hg_cache_part_advance(struct hg_cache_part *p, uint64_t next); /* all below next is written */
+/* The one who writes is ahead of us. */
+static inline bool hg_cache_part_is_behind(const struct hg_cache_part *p)
+{
+    return p->known && p->pos_there && !p->anew && p->pos.next > (uint64_t)p->to;
+}
+
+/* A look at all leases and positions, at the latest after so long. */
+void hg_cache_tend_within(struct hg_cache *ca, int64_t us);
 
 void hg_cache_write_init(struct hg_cache *ca);
 void hg_cache_write_fini(struct hg_cache *ca);
@@ -63,6 +94,10 @@ void hg_cache_write_up(struct hg_cache *ca);
 void hg_cache_write_down(struct hg_cache *ca);
 /* Counts an error reply; a warning at most now and then. */
 void hg_cache_error(struct hg_cache *ca, const char *what, struct hg_slice text);
+/* <prefix><kind><key>; a key may hold any byte. */
+void hg_cache_key(const struct hg_cache *ca, const char *kind, struct hg_slice key,
+                  struct hg_buf *out);
 void hg_cache_pos_key(const struct hg_cache *ca, uint32_t topic, struct hg_buf *out);
+void hg_cache_lease_key(const struct hg_cache *ca, uint32_t part, struct hg_buf *out);
 
 #endif

@@ -756,6 +756,15 @@ static void test_range(void **state)
     UNTIL(t, got.calls == 3);
     assert_string_equal(got.text, "none");
     assert_int_equal(t->g[0].m->cache_errors, 1);
+    assert_non_null(hg_cache_range(t->g[0].ca, hg_slice_of("k\0z", 3), on_range, &got));
+    UNTIL(t, got.calls == 4); /* another key than k */
+    assert_string_equal(got.text, "none");
+    t->g[0].conf->max_snapshot = 5;
+    assert_non_null(hg_cache_range(t->g[0].ca, HG_SLICE_LIT("k"), on_range, &got));
+    UNTIL(t, got.calls == 5); /* larger than a frame may be */
+    assert_string_equal(got.text, "none");
+    t->g[0].conf->max_snapshot = 1 << 20;
+    got.calls = 3;
     struct hg_cache_read *r = hg_cache_range(t->g[0].ca, HG_SLICE_LIT("k"), on_range, &got);
     hg_cache_cancel(r);
     assert_non_null(hg_cache_range(t->g[0].ca, HG_SLICE_LIT("k"), on_range, &got));
