@@ -10,13 +10,17 @@ extern "C" {
 #include "sql_protocol_generated.h"
 
 #include "proto/query_tree.h"
+#include "proto/request.h"
 
 namespace
 {
 
 using SqlSchema::FilterValue;
 
-enum { MAX_FB_DEPTH = 80 }; /* a filter nests a table per level; 32 levels are allowed */
+enum {
+    MAX_FB_DEPTH = 80,      /* a filter nests a table per level; 32 levels are allowed */
+    MAX_REPLY_TABLES = 8192 /* rows are text; tables are the cursor's columns and the aggregates */
+};
 
 hg_slice text_of(const flatbuffers::String *s)
 {
@@ -290,6 +294,22 @@ int read_cursor(reader *r,
     return 0;
 }
 
+/* Of a request or a live query: filters, order and cursor. */
+template <typename T> int read_parts(reader *r, const T *from)
+{
+    hg_query *q = r->q;
+    if (from->wrapper()) {
+        size_t mark = hg_query_enter(&r->path, "wrapper");
+        q->wrapper = static_cast<hg_filter *>(hg_pool_get(&q->pool, sizeof(hg_filter)));
+        int rc = read_wrapper(r, from->wrapper(), q->wrapper, 1);
+        if (rc < 0)
+            return rc;
+        hg_query_leave(&r->path, mark);
+    }
+    int rc = read_order(r, from->order());
+    return rc < 0 ? rc : read_cursor(r, from->cursor());
+}
+
 int read_query(reader *r, const SqlSchema::StreamingSqlDataFilter *s)
 {
     hg_query *q = r->q;
@@ -297,24 +317,121 @@ int read_query(reader *r, const SqlSchema::StreamingSqlDataFilter *s)
     q->schema_version = s->schema_version();
     q->has_limit = true;
     q->limit = s->limit();
-    if (s->wrapper()) {
-        size_t mark = hg_query_enter(&r->path, "wrapper");
-        q->wrapper = static_cast<hg_filter *>(hg_pool_get(&q->pool, sizeof(hg_filter)));
-        int rc = read_wrapper(r, s->wrapper(), q->wrapper, 1);
-        if (rc < 0)
-            return rc;
-        hg_query_leave(&r->path, mark);
-    }
-    int rc = read_order(r, s->order());
-    return rc < 0 ? rc : read_cursor(r, s->cursor());
+    return read_parts(r, s);
 }
 
-template <typename T> const T *verified_root(const void *bytes, size_t n)
+/* ---- requests ---- */
+
+int read_get_data(reader *r, const SqlRpc::GetDataReq *p)
+{
+    r->q->has_limit = p->limit() != 0;
+    r->q->limit = p->limit();
+    r->q->offset = p->offset();
+    r->q->strict_after = p->strict_after();
+    return read_parts(r, p);
+}
+
+bool read_fields(room *to, const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *v,
+                 const hg_slice **fields, size_t *n)
+{
+    *n = size_of(v);
+    if (*n > to->items)
+        return false;
+    to->items -= *n;
+    hg_slice *list = static_cast<hg_slice *>(hg_pool_get(to->pool, (*n + 1) * sizeof(*list)));
+    *fields = list;
+    for (size_t i = 0; i < *n; i++)
+        if (!take_text(to, element(v, i), &list[i]))
+            return false;
+    return true;
+}
+
+int read_aggregation(reader *r, const SqlRpc::RunAggregationReq *p, hg_query_agg *agg)
+{
+    const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *const lists[] = {
+        p->sum_fields(), p->average_fields(), p->minimum_fields(), p->maximum_fields()};
+    agg->count = p->count_enabled();
+    for (size_t i = 0; i < HG_COUNTOF(lists); i++)
+        if (!read_fields(&r->to, lists[i], &agg->of[i].fields, &agg->of[i].n))
+            return too_large(r);
+    if (!p->wrapper())
+        return 0;
+    r->q->wrapper = static_cast<hg_filter *>(hg_pool_get(&r->q->pool, sizeof(hg_filter)));
+    hg_query_enter(&r->path, "wrapper");
+    return read_wrapper(r, p->wrapper(), r->q->wrapper, 1);
+}
+
+template <typename T> void read_company_table(const T *p, hg_sqlrpc_call *call)
+{
+    call->company = text_of(p->company_id());
+    call->table = text_of(p->table_name());
+}
+
+template <typename T> void read_id(const T *p, hg_request *to)
+{
+    read_company_table(p, &to->call);
+    to->pk_column = text_of(p->primary_key_column());
+    to->id = text_of(p->primary_id());
+}
+
+int read_payload(reader *r, const SqlRpc::RequestEnvelope *e, hg_request *to)
+{
+    switch (e->payload_type()) {
+    case SqlRpc::RpcPayload_GetDataReq:
+        read_company_table(e->payload_as_GetDataReq(), &to->call);
+        return read_get_data(r, e->payload_as_GetDataReq());
+    case SqlRpc::RpcPayload_GetSingleReq:
+        read_id(e->payload_as_GetSingleReq(), to);
+        return 0;
+    case SqlRpc::RpcPayload_AddSingleReq:
+        read_company_table(e->payload_as_AddSingleReq(), &to->call);
+        to->pk_column = text_of(e->payload_as_AddSingleReq()->primary_key_column());
+        to->json = text_of(e->payload_as_AddSingleReq()->row_json());
+        return 0;
+    case SqlRpc::RpcPayload_UpdateSingleReq:
+        read_id(e->payload_as_UpdateSingleReq(), to);
+        to->json = text_of(e->payload_as_UpdateSingleReq()->updates_json());
+        return 0;
+    case SqlRpc::RpcPayload_DeleteRowReq:
+        read_id(e->payload_as_DeleteRowReq(), to);
+        return 0;
+    case SqlRpc::RpcPayload_CreateTableReq: {
+        auto d = e->payload_as_CreateTableReq()->definition();
+        to->call.company = text_of(e->payload_as_CreateTableReq()->company_id());
+        to->made = text_of(d ? d->name() : nullptr);
+        to->columns = d ? size_of(d->columns()) : 0;
+        return 0;
+    }
+    case SqlRpc::RpcPayload_TableExistsReq:
+        read_company_table(e->payload_as_TableExistsReq(), &to->call);
+        return 0;
+    case SqlRpc::RpcPayload_RunAggregationReq:
+        read_company_table(e->payload_as_RunAggregationReq(), &to->call);
+        return read_aggregation(r, e->payload_as_RunAggregationReq(), &to->agg);
+    default:
+        return hg_query_fault(&r->path, r->why, "no payload");
+    }
+}
+
+int read_request(reader *r, const SqlRpc::RequestEnvelope *e, hg_request *to)
+{
+    to->call.correlation_id = text_of(e->correlation_id());
+    to->call.reply_topic = text_of(e->reply_topic());
+    to->method = static_cast<hg_sqlrpc_method>(e->method());
+    if (e->method() > SqlRpc::RpcMethod_MAX || e->payload_type() != e->method() + 1 ||
+        !e->payload())
+        return hg_query_fault(&r->path, r->why, "method and payload do not go together");
+    return read_payload(r, e, to);
+}
+
+template <typename T>
+const T *verified_root(const void *bytes, size_t n, size_t max_tables = SIZE_MAX)
 {
     auto p = static_cast<const uint8_t *>(bytes);
     /* A table takes 8 bytes with the reference to it; more tables than that is one table met again
      * and again. */
-    flatbuffers::Verifier v(p, n, MAX_FB_DEPTH, static_cast<flatbuffers::uoffset_t>(n / 8 + 16));
+    flatbuffers::Verifier v(p, n, MAX_FB_DEPTH,
+                            static_cast<flatbuffers::uoffset_t>(HG_MIN(n / 8 + 16, max_tables)));
     return v.VerifyBuffer<T>(nullptr) ? flatbuffers::GetRoot<T>(p) : nullptr;
 }
 
@@ -338,6 +455,41 @@ const strings *rows_of(const hg_sqlrpc_reply *r)
 const SqlSchema::DataHelperAggregation *agg_of(const hg_sqlrpc_reply *r)
 {
     return r->kind == HG_SQLRPC_AGG ? envelope(r)->data_as_AggRes()->agg() : nullptr;
+}
+
+const flatbuffers::Vector<flatbuffers::Offset<SqlSchema::CursorEntry>> *
+cursor_of(const hg_sqlrpc_reply *r)
+{
+    return r->kind == HG_SQLRPC_ROWS_CURSOR ? envelope(r)->data_as_RowsWithCursor()->cursor()
+                                            : nullptr;
+}
+
+/* Counts no further than beyond max. */
+size_t texts_size(const strings *v, size_t max)
+{
+    size_t sum = 0;
+    for (size_t i = 0; sum <= max && i < size_of(v); i++)
+        sum += text_of(element(v, i)).n + 1;
+    return sum;
+}
+
+/* What the value comes to when it is written out, about. */
+size_t value_size(const SqlSchema::CursorEntry *e, size_t max)
+{
+    switch (e->value() ? e->value_type() : SqlSchema::FilterValue_NONE) {
+    case SqlSchema::FilterValue_StringValue:
+        return text_of(e->value_as_StringValue()->value()).n;
+    case SqlSchema::FilterValue_StringList:
+        return texts_size(e->value_as_StringList()->values(), max);
+    case SqlSchema::FilterValue_Int64List:
+        return 8 * size_of(e->value_as_Int64List()->values());
+    case SqlSchema::FilterValue_Float64List:
+        return 8 * size_of(e->value_as_Float64List()->values());
+    case SqlSchema::FilterValue_BoolList:
+        return size_of(e->value_as_BoolList()->values());
+    default:
+        return 8;
+    }
 }
 
 bool read_reply(const SqlRpc::ResponseEnvelope *e, hg_sqlrpc_reply *r)
@@ -374,9 +526,21 @@ int hg_query_read_fb(const void *bytes, size_t n, hg_query *q, char why[HG_QUERY
     return s ? read_query(&r, s) : hg_query_fault(&r.path, why, "not a StreamingSqlDataFilter");
 }
 
+int hg_query_read_request(const void *bytes, size_t n, hg_request *to, char why[HG_QUERY_WHY_MAX])
+{
+    reader r = {};
+    r.q = to->query;
+    r.why = why;
+    r.to = room{&r.q->pool, n, HG_REQUEST_MAX};
+    r.path.text[0] = '$';
+    r.path.n = 1;
+    auto e = verified_root<SqlRpc::RequestEnvelope>(bytes, n);
+    return e ? read_request(&r, e, to) : hg_query_fault(&r.path, why, "not a RequestEnvelope");
+}
+
 bool hg_fb_read_reply(const void *bytes, size_t n, hg_sqlrpc_reply *r)
 {
-    return read_reply(verified_root<SqlRpc::ResponseEnvelope>(bytes, n), r);
+    return read_reply(verified_root<SqlRpc::ResponseEnvelope>(bytes, n, MAX_REPLY_TABLES), r);
 }
 
 hg_slice hg_sqlrpc_row(const hg_sqlrpc_reply *r, uint32_t i)
@@ -386,11 +550,22 @@ hg_slice hg_sqlrpc_row(const hg_sqlrpc_reply *r, uint32_t i)
     return text_or_empty(rows_of(r)->Get(i));
 }
 
+bool hg_sqlrpc_rest_fits(const hg_sqlrpc_reply *r, size_t max)
+{
+    size_t sum = 0;
+    hg_slice key, value;
+    for (unsigned map = 0; map < 4; map++)
+        for (uint32_t i = 0; sum <= max && hg_sqlrpc_agg_at(r, map, i, &key, &value); i++)
+            sum += key.n + value.n;
+    auto cursor = cursor_of(r);
+    for (flatbuffers::uoffset_t i = 0; sum <= max && i < size_of(cursor); i++)
+        sum += text_of(cursor->Get(i)->field()).n + value_size(cursor->Get(i), max);
+    return sum <= max;
+}
+
 bool hg_sqlrpc_cursor_at(const hg_sqlrpc_reply *r, uint32_t i, hg_cursor *c, hg_pool *pool)
 {
-    if (r->kind != HG_SQLRPC_ROWS_CURSOR)
-        return false;
-    auto v = envelope(r)->data_as_RowsWithCursor()->cursor();
+    auto v = cursor_of(r);
     if (i >= size_of(v))
         return false;
     *c = hg_cursor();

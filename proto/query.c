@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/map.h"
 #include "proto/query_json.h"
+#include "proto/request.h"
 #include "proto/sqlrpc_put.h"
 
 /* ---- making ---- */
@@ -94,22 +95,56 @@ int hg_query_from_json(struct hg_slice json, bool strict, struct hg_query **q,
     return hand_over(made, rc, q);
 }
 
-int hg_query_from_fb(struct hg_slice bytes, bool strict, struct hg_query **q,
-                     char why[HG_QUERY_WHY_MAX])
+/* The reader wants aligned bytes that stay. */
+static void keep_bytes(struct hg_query *q, struct hg_slice bytes)
+{
+    q->source = hg_malloc(bytes.n);
+    q->source_free = free;
+    memcpy(q->source, bytes.p, bytes.n);
+}
+
+static int from_fb(struct hg_slice bytes, size_t max, bool strict, struct hg_query **q,
+                   char why[HG_QUERY_WHY_MAX])
 {
     struct hg_query *made = new_query();
     why[0] = '\0';
     if (bytes.n < 8)
         return hand_over(made, refuse(why, "not a StreamingSqlDataFilter"), q);
-    if (bytes.n > HG_QUERY_MAX_FB)
+    if (bytes.n > max)
         return hand_over(made, refuse(why, "too large"), q);
-    made->source = hg_malloc(bytes.n);
-    made->source_free = free;
-    memcpy(made->source, bytes.p, bytes.n);
+    keep_bytes(made, bytes);
     int rc = hg_query_read_fb(made->source, bytes.n, made, why);
     if (rc == 0 && strict)
         rc = hg_query_check(made, why);
     return hand_over(made, rc, q);
+}
+
+int hg_query_from_fb(struct hg_slice bytes, bool strict, struct hg_query **q,
+                     char why[HG_QUERY_WHY_MAX])
+{
+    return from_fb(bytes, HG_QUERY_MAX_FB, strict, q, why);
+}
+
+int hg_query_from_control(struct hg_slice bytes, struct hg_query **q, char why[HG_QUERY_WHY_MAX])
+{
+    return from_fb(bytes, HG_QUERY_MAX_BUILT, false, q, why);
+}
+
+int hg_request_decode(struct hg_slice bytes, struct hg_request *r, char why[HG_QUERY_WHY_MAX])
+{
+    memset(r, 0, sizeof(*r));
+    why[0] = '\0';
+    if (bytes.n < 8 || bytes.n > HG_REQUEST_MAX)
+        return refuse(why, "not a RequestEnvelope");
+    r->query = new_query();
+    keep_bytes(r->query, bytes);
+    return hg_query_read_request(r->query->source, bytes.n, r, why);
+}
+
+void hg_request_fini(struct hg_request *r)
+{
+    hg_query_free(r->query);
+    memset(r, 0, sizeof(*r));
 }
 
 /* ---- writing ---- */

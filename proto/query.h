@@ -29,6 +29,7 @@ enum {
     HG_QUERY_MAX_JSON = 1 << 20,
     HG_QUERY_MAX_FB =
         1 << 16, /* small: a vector that stands behind many filters is verified as often */
+    HG_QUERY_MAX_BUILT = 4 << 20, /* of FlatBuffers built of the largest JSON, with room */
     HG_QUERY_DEFAULT_LIMIT = 50
 };
 
@@ -39,6 +40,9 @@ int hg_query_from_json(struct hg_slice json, bool strict, struct hg_query **q,
 /* Bytes of a StreamingSqlDataFilter; verified first. */
 int hg_query_from_fb(struct hg_slice bytes, bool strict, struct hg_query **q,
                      char why[HG_QUERY_WHY_MAX]) HG_MUST_CHECK;
+/* The same of one that was taken before: lenient, and as large as what is built of JSON may be. */
+int hg_query_from_control(struct hg_slice bytes, struct hg_query **q,
+                          char why[HG_QUERY_WHY_MAX]) HG_MUST_CHECK;
 void hg_query_free(struct hg_query *q); /* NULL is fine */
 
 /* Equal for queries that ask the SQL worker the same; hash and schema_version don't count. */

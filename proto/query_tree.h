@@ -135,8 +135,14 @@ int hg_query_check(const struct hg_query *q, char why[HG_QUERY_WHY_MAX]) HG_MUST
 /* Verifies, then fills q. 0 or -HG_E_BAD_QUERY. */
 int hg_query_read_fb(const void *bytes, size_t n, struct hg_query *q,
                      char why[HG_QUERY_WHY_MAX]) HG_MUST_CHECK;
+/* Verifies, then fills r, whose query is new. */
+struct hg_request;
+int hg_query_read_request(const void *bytes, size_t n, struct hg_request *r,
+                          char why[HG_QUERY_WHY_MAX]) HG_MUST_CHECK;
 /* Verifies, then fills a zeroed r. */
 bool hg_fb_read_reply(const void *bytes, size_t n, struct hg_sqlrpc_reply *r);
+/* Do a reply's aggregates and cursor come to at most max bytes? */
+bool hg_sqlrpc_rest_fits(const struct hg_sqlrpc_reply *r, size_t max);
 /* Cursor entries and aggregates of a reply; values live in pool. False at the end. */
 bool hg_sqlrpc_cursor_at(const struct hg_sqlrpc_reply *r, uint32_t i, struct hg_cursor *c,
                          struct hg_pool *pool);

@@ -93,6 +93,7 @@ int hg_sqlrpc_reply_decode(struct hg_slice bytes, struct hg_sqlrpc_reply *r)
 {
     memset(r, 0, sizeof(*r));
     const char *p = bytes.p;
+    r->size = bytes.n;
     if (bytes.n < 8 || bytes.n > INT32_MAX)
         return -HG_E_FB_INVALID;
     if ((uintptr_t)p % 8 != 0) {
@@ -108,15 +109,23 @@ void hg_sqlrpc_reply_fini(struct hg_sqlrpc_reply *r)
     memset(r, 0, sizeof(*r));
 }
 
+static size_t rows_size(const struct hg_sqlrpc_reply *r)
+{
+    size_t sum = 0;
+    for (uint32_t i = 0; i < r->nrows; i++)
+        sum += hg_sqlrpc_row(r, i).n;
+    return sum;
+}
+
 int hg_sqlrpc_rows_check(const struct hg_sqlrpc_reply *r, size_t *bytes)
 {
-    *bytes = 0;
-    for (uint32_t i = 0; i < r->nrows; i++) {
-        struct hg_slice row = hg_sqlrpc_row(r, i);
-        if (!hg_json_is_valid(row))
+    size_t max = HG_MAX((size_t)HG_SQLRPC_MAX_DATA, r->size);
+    *bytes = rows_size(r);
+    if (*bytes > max || !hg_sqlrpc_rest_fits(r, max - *bytes))
+        return -HG_E_TOO_BIG;
+    for (uint32_t i = 0; i < r->nrows; i++)
+        if (!hg_json_is_valid(hg_sqlrpc_row(r, i)))
             return -HG_E_RPC_REPLY;
-        *bytes += row.n;
-    }
     return 0;
 }
 

@@ -12,6 +12,8 @@
  * count capped).
  * 2. Rows are text of the worker's; hg_sqlrpc_rows_check says whether every one is JSON (B-28)
  * before any is forwarded.
+ * 3. One string may stand behind a million rows, aggregates or cursor entries: hg_sqlrpc_rows_check
+ * adds up what they come to before it looks at any.
  */
 #ifndef HG_PROTO_SQLRPC_H
 #define HG_PROTO_SQLRPC_H
@@ -78,13 +80,17 @@ struct hg_sqlrpc_reply {
     /* private to sqlrpc.cc */
     const void *root;
     char *copy; /* aligned copy, when the bytes were not aligned */
+    size_t size;
 };
+
+/* What a reply may come to when it is written out; one larger than that by itself: its size. */
+enum { HG_SQLRPC_MAX_DATA = 64 << 20 };
 
 int hg_sqlrpc_reply_decode(struct hg_slice bytes,
                            struct hg_sqlrpc_reply *r) HG_MUST_CHECK; /* 0 or -HG_E_FB_INVALID */
 void hg_sqlrpc_reply_fini(struct hg_sqlrpc_reply *r);
 struct hg_slice hg_sqlrpc_row(const struct hg_sqlrpc_reply *r, uint32_t i); /* i < nrows */
-/* 0, or -HG_E_RPC_REPLY: a row is not JSON; *bytes = sum of the rows' lengths. */
+/* 0, -HG_E_RPC_REPLY: a row is not JSON, or -HG_E_TOO_BIG; *bytes = sum of the rows' lengths. */
 int hg_sqlrpc_rows_check(const struct hg_sqlrpc_reply *r, size_t *bytes) HG_MUST_CHECK;
 void hg_sqlrpc_put_rows(struct hg_buf *out, const struct hg_sqlrpc_reply *r); /* comma-separated */
 /* Cursor entries as JSON members without braces, in order, without a column named "lsn"; nothing

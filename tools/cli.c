@@ -113,6 +113,30 @@ double hg_cli_double(const char *name, const char *text, double min, double max)
     return v;
 }
 
+unsigned hg_cli_word(const char *name, const char *text, const char *const *words)
+{
+    struct hg_nearest near = hg_nearest(hg_slice_str(text));
+    for (unsigned i = 0; words[i]; i++) {
+        if (!strcmp(text, words[i]))
+            return i;
+        hg_nearest_try(&near, words[i]);
+    }
+    fprintf(stderr, "%s: %s: unknown \"%.80s\"", program_invocation_short_name, name, text);
+    if (near.name)
+        fprintf(stderr, "; the nearest is \"%s\"", near.name);
+    else
+        fprintf(stderr, "; expected %s", words[0]);
+    for (unsigned i = 1; words[i] && !near.name; i++)
+        fprintf(stderr, "%s%s", words[i + 1] ? ", " : " or ", words[i]);
+    fprintf(stderr, " (try --help)\n");
+    exit(2);
+}
+
+_Noreturn void hg_cli_wrong(const char *name, const char *what)
+{
+    wrong(what, name);
+}
+
 static void on_signal(int sig)
 {
     (void)sig;

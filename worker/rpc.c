@@ -180,16 +180,18 @@ static void answer(struct hg_rpcs *rp, struct hg_rpc_call *call,
 {
     struct hg_rpc_result r = {.reply = reply, .snapshot_lsn = s};
     size_t bytes;
+    int rc;
 
     HG_OBSERVE(rp->m, rpc, hg_mono_sub(hg_loop_now(rp->loop), call->sent));
     if (!reply->ok) {
         r.err = -HG_E_RPC_REPLY;
         r.text = reply->error_message.n ? reply->error_message : HG_SLICE_LIT("rpc error");
         r.text.n = HG_MIN(r.text.n, MAX_ERROR_TEXT);
-    } else if (hg_sqlrpc_rows_check(reply, &bytes) < 0) { /* B-28: at once, not at the deadline */
+    } else if ((rc = hg_sqlrpc_rows_check(reply, &bytes)) < 0) { /* B-28: not at the deadline */
         HG_INC(rp->m, rpc_malformed);
         r.err = -HG_E_RPC_REPLY;
-        r.text = HG_SLICE_LIT("the reply holds a row that is not JSON");
+        r.text = rc == -HG_E_TOO_BIG ? HG_SLICE_LIT("the reply is too large")
+                                     : HG_SLICE_LIT("the reply holds a row that is not JSON");
     }
     if (r.err < 0)
         HG_INC(rp->m, rpc_errors);

@@ -121,6 +121,51 @@ static void rows(void **state)
     hg_buf_fini(&b);
 }
 
+/* One long text behind many rows, aggregates or cursor entries: refused before it is written out.
+ */
+static void one_text_many_times(void **state)
+{
+    (void)state;
+    enum { LONG = 1 << 20, TIMES = 100 };
+    char *text = malloc(LONG + 1);
+    memset(text, '1', LONG);
+    text[LONG] = '\0';
+    for (int kind = 0; kind < 4; kind++) {
+        struct hg_fb fb = {0};
+        struct hg_fb_table t = {0};
+        struct hg_buf b = {0};
+        struct hg_sqlrpc_reply r;
+        size_t bytes;
+        uint32_t refs[TIMES], shared = hg_fb_string(&fb, hg_slice_of(text, LONG)), none, list;
+        for (size_t i = 0; i < TIMES; i++)
+            refs[i] = shared;
+        list = hg_fb_refs(&fb, refs, TIMES);
+        none = hg_fb_refs(&fb, NULL, 0);
+        if (kind == 0) {
+            finish_reply(&fb, HG_SQLRPC_ROWS, put_table(&fb, 0, list), &b);
+        } else if (kind == 1) { /* sum_values */
+            uint32_t pair = put_table(&fb, 1, shared);
+            for (size_t i = 0; i < TIMES; i++)
+                refs[i] = pair;
+            uint32_t agg = put_table(&fb, 1, hg_fb_refs(&fb, refs, TIMES));
+            finish_reply(&fb, HG_SQLRPC_AGG, put_table(&fb, 0, agg), &b);
+        } else { /* the cursor's field, or its value */
+            refs[0] = kind == 2 ? put_cursor(&fb, "f", HG_VALUE_STRINGS, 0, 0, list)
+                                : put_cursor(&fb, text, HG_VALUE_NULL, 0, 0, 0);
+            for (size_t i = 1; i < TIMES; i++)
+                refs[i] = refs[0];
+            hg_fb_set_ref(&t, 0, none);
+            hg_fb_set_ref(&t, 1, hg_fb_refs(&fb, refs, TIMES));
+            finish_reply(&fb, HG_SQLRPC_ROWS_CURSOR, hg_fb_end(&fb, &t), &b);
+        }
+        assert_int_equal(hg_sqlrpc_reply_decode(hg_buf_slice(&b), &r), 0);
+        assert_int_equal(hg_sqlrpc_rows_check(&r, &bytes), -HG_E_TOO_BIG);
+        hg_sqlrpc_reply_fini(&r);
+        hg_buf_fini(&b);
+    }
+    free(text);
+}
+
 /* B-28: one row that is no JSON fails the whole reply, at once. */
 static void rows_that_are_no_json(void **state)
 {
@@ -505,6 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows),
         cmocka_unit_test(rows_that_are_no_json),
+        cmocka_unit_test(one_text_many_times),
         cmocka_unit_test(one_row_or_none),
         cmocka_unit_test(booleans),
         cmocka_unit_test(failures),

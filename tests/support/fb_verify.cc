@@ -47,18 +47,4 @@ bool fb_verify_request(const void *bytes, size_t n)
     return verify<SqlRpc::RequestEnvelope>(bytes, n);
 }
 
-bool fb_request_limits(const void *bytes, size_t n, uint32_t *limit, uint32_t *offset,
-                       bool *strict_after)
-{
-    copy own(bytes, n);
-    auto e = flatbuffers::GetRoot<SqlRpc::RequestEnvelope>(own.p);
-    auto get = e->method() == SqlRpc::RpcMethod_GET_DATA ? e->payload_as_GetDataReq() : nullptr;
-    if (!get)
-        return false;
-    *limit = get->limit();
-    *offset = get->offset();
-    *strict_after = get->strict_after();
-    return true;
-}
-
 } // extern "C"

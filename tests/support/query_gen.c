@@ -1,6 +1,7 @@
 #include "tests/support/query_gen.h"
 
 #include <stdlib.h>
+#include "proto/request.h"
 
 /* ---- choices ---- */
 
@@ -290,22 +291,36 @@ static const char *through_control(const struct hg_query *q)
     return fault;
 }
 
+/* What GET_DATA can hold of q: no hash, no schema_version; 0 is no limit. */
+static struct hg_query as_get_data(const struct hg_query *q)
+{
+    struct hg_query g = *q;
+    g.hash = HG_SLICE_LIT("");
+    g.schema_version = 1;
+    g.has_limit = q->has_limit && q->limit != 0;
+    return g;
+}
+
 static const char *through_get_data(const struct hg_query *q)
 {
     const struct hg_sqlrpc_call call = {HG_SLICE_LIT("id"), HG_SLICE_LIT("replies"),
                                         HG_SLICE_LIT("demo"), HG_SLICE_LIT("items")};
+    const struct hg_query expected = as_get_data(q);
     struct hg_buf b = {0};
-    uint32_t limit, offset;
-    bool strict_after;
+    struct hg_request r = {0};
+    char why[HG_QUERY_WHY_MAX];
     const char *fault = NULL;
-    hg_query_put_get_data(&b, &call, q, 500);
+    hg_query_put_get_data(&b, &call, q, 0);
     if (!fb_verify_request(b.p, b.n))
         fault = "the request does not verify";
-    else if (!fb_request_limits(b.p, b.n, &limit, &offset, &strict_after))
-        fault = "the request is no GET_DATA";
-    else if (limit != (q->has_limit ? q->limit : 500) || offset != q->offset ||
-             strict_after != q->strict_after)
-        fault = "the request has another limit, offset or strict_after";
+    else if (hg_request_decode(hg_buf_slice(&b), &r, why) < 0)
+        fault = "the request is refused";
+    else if (r.method != HG_SQLRPC_GET_DATA || !hg_slice_is(r.call.table, "items") ||
+             !hg_slice_is(r.call.company, "demo") || !hg_slice_is(r.call.correlation_id, "id"))
+        fault = "the request's envelope is another";
+    else
+        fault = query_same(&expected, r.query);
+    hg_request_fini(&r);
     hg_buf_fini(&b);
     return fault;
 }

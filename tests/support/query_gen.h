@@ -3,10 +3,14 @@
  * libFuzzer thinks up. Every operator, kind of value, modifier, order and cursor comes up; what is
  * made is a tree as a reader would have made it, so that building it must work.
  *
- *   struct query_gen g = {.p = data, .n = n};      the bytes it is made of; none left: all choices
- * 0 struct hg_query *q = query_make(&g);            hg_query_free frees it query_same(q, back)
- * NULL, or the first thing that differs query_survives(q, plain)                       NULL, or
- * what went wrong on the way through all that is built of q, verified and read back
+ *   struct query_gen g = {.p = data, .n = n};
+ *   struct hg_query *q = query_make(&g);
+ *   const char *fault = query_survives(q, g.plain);
+ *   hg_query_free(q);
+ *
+ * query_make uses up the bytes; with none left all its choices are 0. query_same names the first
+ * thing that differs, query_survives what went wrong on the way through all that is built of a
+ * query, verified and read back; both NULL when nothing does.
  */
 #ifndef HG_TESTS_SUPPORT_QUERY_GEN_H
 #define HG_TESTS_SUPPORT_QUERY_GEN_H
@@ -30,9 +34,6 @@ extern "C" {
 #endif
 bool fb_verify_query(const void *bytes, size_t n);   /* StreamingSqlDataFilter */
 bool fb_verify_request(const void *bytes, size_t n); /* RequestEnvelope */
-/* What a GET_DATA request has beside filters, order and cursor; false: it is none. */
-bool fb_request_limits(const void *bytes, size_t n, uint32_t *limit, uint32_t *offset,
-                       bool *strict_after);
 #ifdef __cplusplus
 }
 #endif
