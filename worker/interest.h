@@ -10,20 +10,27 @@
 #ifndef HG_WORKER_INTEREST_H
 #define HG_WORKER_INTEREST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "common/base/mono.h"
 #include "common/sys/host.h"
 
+struct hg_bucket {
+    uint32_t held;
+    bool lingers;       /* it is in the queue: once, however often its rooms come and go */
+    struct hg_mono due; /* no earlier than this, once nobody holds it */
+};
+
 struct hg_linger {
     uint32_t bucket;
-    struct hg_mono when;
+    struct hg_mono when; /* to look at it again */
 };
 
 struct hg_interests {
     struct hg_host *host;
     uint32_t seat;
-    uint32_t *counts;        /* HG_INTEREST_BUCKETS */
-    struct hg_linger *queue; /* ring, in order of time */
+    struct hg_bucket *buckets; /* HG_INTEREST_BUCKETS */
+    struct hg_linger *queue;   /* ring of those that linger, nearly in order of time */
     uint32_t head, n, cap;
 };
 
@@ -35,7 +42,7 @@ void hg_interest_drop(struct hg_interests *in, uint64_t hash, struct hg_mono whe
 void hg_interest_sweep(struct hg_interests *in, struct hg_mono now);
 static inline bool hg_interest_is_held(const struct hg_interests *in, uint64_t hash)
 {
-    return in->counts[hash % HG_INTEREST_BUCKETS] > 0;
+    return in->buckets[hash % HG_INTEREST_BUCKETS].held > 0;
 }
 
 #endif

@@ -243,6 +243,29 @@ static void interest_lingers_and_goes(void **state)
     assert_false(bit(t, stream));
 }
 
+/* One client that joins and leaves as fast as it can must not fill memory for a minute. */
+static void a_room_that_comes_and_goes_lingers_once(void **state)
+{
+    struct world *t = *state;
+    struct hg_mono now = hg_loop_now(t->loop);
+    uint64_t room = 0;
+
+    t->conf.interest_linger = 60 * HG_S;
+    for (int i = 0; i < 100000; i++) {
+        room = join(t, 0, "r")->hash;
+        hg_hub_leave(&t->hub, t->c[0], find(t, "r"));
+    }
+    assert_int_equal(t->interests.n, 1);
+    assert_true(bit(t, room));
+    /* The delay is that of the last time: looked at when the first is over, it stays. */
+    t->interests.buckets[hg_interest_bucket(room)].due = hg_mono_add(now, 100 * HG_S);
+    hg_interest_sweep(&t->interests, hg_mono_add(now, 61 * HG_S));
+    assert_true(bit(t, room));
+    hg_interest_sweep(&t->interests, hg_mono_add(now, 101 * HG_S));
+    assert_false(bit(t, room));
+    assert_int_equal(t->interests.n, 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -254,6 +277,7 @@ int main(void)
         T(members_that_go_under_way),
         T(the_last_members_take_the_room_with_them),
         T(interest_lingers_and_goes),
+        T(a_room_that_comes_and_goes_lingers_once),
     };
     return cmocka_run_group_tests_name("hub", tests, NULL, NULL);
 }
