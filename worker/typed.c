@@ -108,7 +108,9 @@ uint64_t hg_typed_clients(const struct hg_worker *w, const struct hg_conn *c)
 {
     struct hg_slice name = scope_of(w, hg_atom_text(c->s.tenant));
     const struct hg_tenant_count *t = count_find(w, name);
-    uint64_t n = hg_census_count(w->host, hg_hash_fixed(name));
+    /* Its own are known even when the table has no place for this tenant. */
+    uint64_t n =
+        (t ? t->here : 0) + hg_census_count_others(w->host, w->boot->seat, hg_hash_fixed(name));
 
     for (uint32_t i = 0; t && i < t->nfar; i++)
         if (is_fresh(&t->far[i], hg_loop_now(w->loop)))
@@ -153,8 +155,8 @@ static struct far_count *far_new(struct hg_worker *w, struct hg_tenant_count *t,
 static void heard_one(struct hg_worker *w, struct hg_slice src, uint64_t seat,
                       struct hg_slice tenant, uint64_t clients)
 {
-    struct hg_tenant_count *t = count_get(w, tenant);
-    struct far_count *f = far_find(t, src, seat);
+    struct hg_tenant_count *t = clients > 0 ? count_get(w, tenant) : count_find(w, tenant);
+    struct far_count *f = t ? far_find(t, src, seat) : NULL;
 
     if (!f && clients > 0)
         f = far_new(w, t, src, seat);

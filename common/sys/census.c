@@ -48,13 +48,19 @@ static uint32_t count_in(const struct hg_census_place *set, uint64_t hash)
     return 0;
 }
 
-uint64_t hg_census_count(const struct hg_host *h, uint64_t hash)
+uint64_t hg_census_count_others(const struct hg_host *h, uint32_t seat, uint64_t hash)
 {
     uint64_t n = 0;
 
     for (uint32_t i = 0; i < h->nseats; i++)
-        n += count_in(set_of(h, i, hash), hash);
+        if (i != seat)
+            n += count_in(set_of(h, i, hash), hash);
     return n;
+}
+
+uint64_t hg_census_count(const struct hg_host *h, uint64_t hash)
+{
+    return hg_census_count_others(h, UINT32_MAX, hash);
 }
 
 void hg_census_clear(struct hg_host *h, uint32_t seat)

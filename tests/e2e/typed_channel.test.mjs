@@ -164,6 +164,41 @@ for (const carrier of ['redis', 'nats']) {
   });
 }
 
+/** hg_hash_fixed (common/base/map.c), SipHash-1-3 of fewer than 8 bytes. */
+function fixedHash(text) {
+  const mask = (1n << 64n) - 1n, key = [0x6865616467617465n, 0x2d666978656420n];
+  const rotl = (x, b) => ((x << b) | (x >> (64n - b))) & mask;
+  const v = [key[0] ^ 0x736f6d6570736575n, key[1] ^ 0x646f72616e646f6dn, key[0] ^ 0x6c7967656e657261n, key[1] ^ 0x7465646279746573n];
+  const round = () => {
+    v[0] = (v[0] + v[1]) & mask; v[1] = rotl(v[1], 13n) ^ v[0]; v[0] = rotl(v[0], 32n);
+    v[2] = (v[2] + v[3]) & mask; v[3] = rotl(v[3], 16n) ^ v[2];
+    v[0] = (v[0] + v[3]) & mask; v[3] = rotl(v[3], 21n) ^ v[0];
+    v[2] = (v[2] + v[1]) & mask; v[1] = rotl(v[1], 17n) ^ v[2]; v[2] = rotl(v[2], 32n);
+  };
+  const bytes = Buffer.from(text);
+  let tail = BigInt(bytes.length) << 56n;
+  bytes.forEach((byte, i) => { tail |= BigInt(byte) << BigInt(8 * i); });
+  v[3] ^= tail;
+  round();
+  v[0] ^= tail;
+  v[2] ^= 0xffn;
+  for (let i = 0; i < 3; i++) round();
+  return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+test('a tenant for whom the table of counts has no place still counts itself', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { workers: 1 }, 1);
+  const sets = 256n; // of 16 places each: the 17th tenant of a set finds none
+  const names = [];
+  for (let i = 0; names.length < 18; i++) if (fixedHash(`t${i}`) % sets === 0n) names.push(`t${i}`);
+  for (const name of names) {
+    const c = await s.open(s.hosts[0], { headers: { 'x-tenant': name } });
+    assert.equal((await c.message({ type: 'welcome' })).data.connectedClients, 1, name);
+    assert.equal(await count(c), 1);
+  }
+  assert.match(s.hosts[0].logText(), /typed\.uncounted/, 'the test means what it says');
+});
+
 test('broadcasts and user_joined cross hosts over NATS, on a channel of headgate\'s own', { timeout: 120000 }, async (t) => {
   const s = await scene(t, { profile: 'v3' }, 2, { carrier: 'nats' });
   const tap = await s.redis.client();

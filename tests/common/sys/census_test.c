@@ -33,6 +33,7 @@ static void sums_of_the_seats(void **state)
     assert_true(hg_census_set(host, 0, 7, 3) && hg_census_set(host, 1, 7, 4));
     assert_true(hg_census_set(host, 0, 7 + SETS, 100)); /* the same set */
     assert_int_equal(hg_census_count(host, 7), 7);
+    assert_int_equal(hg_census_count_others(host, 0, 7), 4);
     assert_true(hg_census_set(host, 0, 7, 5));
     assert_int_equal(hg_census_count(host, 7), 9);
     assert_true(hg_census_set(host, 0, 7, 0) && hg_census_set(host, 0, 7, 0));
