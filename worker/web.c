@@ -208,6 +208,20 @@ static bool has_token(const struct request *r)
            same_secret(hg_slice_of(auth.p + n, auth.n - n), secret);
 }
 
+/* Who tries tokens is seen by the operator. */
+static void refuse_token(struct request *r)
+{
+    struct hg_addr peer;
+    char ip[HG_ADDR_TEXT];
+
+    HG_ERR_INC(r->w->m, HG_E_UNAUTHORIZED);
+    hg_conn_peer(r->c, &peer);
+    hg_addr_ip_text(&peer, ip);
+    hg_log_limited(HG_LOG_WARN, NULL, "publish.refused",
+                   "peer=%s why=\"the token is missing or wrong\"", ip);
+    publish_error(r, 401, "the token is missing or wrong", "WWW-Authenticate: Bearer\r\n");
+}
+
 static void answer_json(struct request *r, int status, struct hg_slice json)
 {
     answer(r, status, "application/json", json, "");
@@ -252,7 +266,7 @@ static bool publish_head_ok(struct request *r)
     else if (!hg_slice_is(r->req.method, "POST"))
         publish_error(r, 405, "only POST", "Allow: POST\r\n");
     else if (!has_token(r))
-        publish_error(r, 401, "the token is missing or wrong", "WWW-Authenticate: Bearer\r\n");
+        refuse_token(r);
     else if (r->req.chunked || r->req.content_length < 0)
         publish_error(r, 411, "Content-Length is needed", "");
     else if (r->req.content_length > r->w->conf->max_message)

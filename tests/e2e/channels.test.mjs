@@ -169,6 +169,8 @@ test('POST /publish: token, method, length, limits, and the place of each fault'
     assert.equal(a.status, 401, head);
     assert.equal(a.headers['www-authenticate'], 'Bearer');
   }
+  assert.match(hg.logText(), /warn .*publish\.refused peer=127\.0\.0\.1 /, 'who tries tokens is seen');
+  assert.ok(!hg.logText().includes(TOKEN));
   for (const method of ['GET', 'PUT', 'DELETE']) {
     const a = await exchange(hg.http, `${method} /publish HTTP/1.1\r\nHost: x\r\n${auth}\r\n`);
     assert.deepEqual([a.status, a.headers.allow], [405, 'POST']);
