@@ -15,13 +15,14 @@ enum { MESSAGE_MAX = 1 << 20, TARGETS = 5 };
 
 static const char usage[] =
     "usage: headgate ctl publish --room R | --channel C | --path P | --id CONNECTION | --all\n"
-    "                            [--tenant T] TEXT | - | --file FILE | --b64 BASE64  [--binary]\n"
+    "                            [--tenant T] [--exclude CONNECTION] TEXT | - | --file FILE | "
+    "--b64 BASE64  [--binary]\n"
     "TEXT of a channel is a JSON object; - reads standard input; --binary sends what was read as a "
     "binary message\n";
 
 struct wanted {
     const char *targets[TARGETS]; /* as names below; the last is a flag */
-    const char *tenant, *text, *file, *b64;
+    const char *tenant, *exclude, *text, *file, *b64;
     bool binary;
 };
 static const char *const target_names[TARGETS] = {"room", "channel", "path", "id", "all"};
@@ -40,10 +41,11 @@ static const char **value_of(struct wanted *w, struct hg_slice name)
     for (int i = 0; i < ALL; i++)
         if (hg_slice_is(name, target_names[i]))
             return &w->targets[i];
-    return hg_slice_is(name, "tenant") ? &w->tenant
-           : hg_slice_is(name, "file") ? &w->file
-           : hg_slice_is(name, "b64")  ? &w->b64
-                                       : NULL;
+    return hg_slice_is(name, "tenant")    ? &w->tenant
+           : hg_slice_is(name, "exclude") ? &w->exclude
+           : hg_slice_is(name, "file")    ? &w->file
+           : hg_slice_is(name, "b64")     ? &w->b64
+                                          : NULL;
 }
 
 static bool take_flag(struct wanted *w, struct hg_slice name)
@@ -191,6 +193,8 @@ static void put_target(const struct wanted *w, struct hg_buf *body)
         hg_buf_adds(body, "\"all\":true");
     if (w->tenant)
         put_member(body, "tenant", hg_slice_str(w->tenant));
+    if (w->exclude)
+        put_member(body, "exclude", hg_slice_str(w->exclude));
 }
 
 static int put_body(const struct wanted *w, struct hg_buf *body)

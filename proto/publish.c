@@ -77,6 +77,26 @@ static int read_message(struct hg_json_val msg, struct hg_publish *p)
     return 0;
 }
 
+/* An id, or an array of them. */
+static int read_exclude(struct hg_json_val msg, struct hg_publish *p)
+{
+    struct hg_json_val v = hg_json_get(msg, "exclude");
+    bool many = hg_json_type(v) == HG_JSON_ARRAY;
+
+    if (!v.node)
+        return 0;
+    if (p->kind == HG_ENVELOPE_CONN)
+        return refuse(p, "exclude", "none together with id");
+    if (hg_json_count(v) > HG_PUBLISH_EXCLUDES)
+        return refuse(p, "exclude", "at most 256 connection ids");
+    for (struct hg_json_val id = many ? hg_json_first(v) : v; id.node;
+         id = many ? hg_json_next(id) : (struct hg_json_val){0})
+        if (hg_json_text(id).n == 0)
+            return refuse(p, "exclude", "a connection id or an array of them");
+    p->exclude = v;
+    return 0;
+}
+
 static int read_tenant(struct hg_json_val msg, bool underscore, struct hg_publish *p)
 {
     struct hg_json_val v = hg_json_get(msg, "tenant");
@@ -103,6 +123,8 @@ int hg_publish_decode(struct hg_json_val msg, bool underscore, struct hg_publish
     rc = read_tenant(msg, underscore, p);
     if (rc == 0)
         rc = read_target(msg, p);
+    if (rc == 0)
+        rc = read_exclude(msg, p);
     return rc < 0 ? rc : read_message(msg, p);
 }
 
@@ -153,10 +175,27 @@ void hg_publish_list_fini(struct hg_publish_list *l)
     hg_json_fini(&l->doc);
 }
 
-void hg_publish_put(const struct hg_publish *p, int64_t timestamp_ms, struct hg_buf *body,
+static void put_excludes(const struct hg_publish *p, struct hg_slice *list, struct hg_envelope *e)
+{
+    struct hg_json_val v = p->exclude;
+
+    e->excludes = list;
+    if (hg_json_type(v) != HG_JSON_ARRAY) {
+        list[0] = hg_json_text(v);
+        e->nexcludes = list[0].p ? 1 : 0;
+        return;
+    }
+    for (v = hg_json_first(v); v.node; v = hg_json_next(v))
+        list[e->nexcludes++] = hg_json_text(v);
+}
+
+void hg_publish_put(const struct hg_publish *p, int64_t timestamp_ms, struct hg_publish_scratch *sc,
                     struct hg_envelope *e)
 {
+    struct hg_buf *body = &sc->body;
+
     *e = (struct hg_envelope){.kind = p->kind, .tenant = p->tenant, .payload = p->text};
+    put_excludes(p, sc->excludes, e);
     hg_buf_reset(body);
     if (p->kind == HG_ENVELOPE_PATH)
         e->path = p->target;

@@ -171,21 +171,22 @@ void hg_publish_turn(struct hg_worker *w)
 /* Those before one that is too large were sent. */
 static int send_all(struct hg_worker *w, const struct hg_publish_list *l, struct hg_publish_wait *p)
 {
-    struct hg_buf body = {0};
+    struct hg_publish_scratch sc;
     int rc = 0;
 
+    sc.body = (struct hg_buf){0};
     for (size_t i = 0; i < l->n && rc >= 0; i++) {
         struct hg_envelope e;
         struct hg_relay_told told = {.ask = p->ask};
 
-        hg_publish_put(&l->items[i], hg_wall_ms(), &body, &e);
+        hg_publish_put(&l->items[i], hg_wall_ms(), &sc, &e);
         if (!e.tenant.p)
             e.tenant = hg_slice_str(w->conf->default_tenant);
         rc = hg_relay_publish_told(w, &e, &told);
         p->relayed &= told.relayed;
         p->reached += rc > 0 ? (unsigned)rc : 0;
     }
-    hg_buf_fini(&body);
+    hg_buf_fini(&sc.body);
     return rc < 0 ? rc : 0;
 }
 
@@ -250,16 +251,17 @@ bool hg_publish_check(const struct hg_worker *w, struct hg_slice body, char why[
 void hg_publish_record(struct hg_worker *w, struct hg_slice body, int64_t stamp_ms)
 {
     struct hg_publish_list l;
-    struct hg_buf text = {0};
+    struct hg_publish_scratch sc;
 
+    sc.body = (struct hg_buf){0};
     if (hg_publish_read(body, underscore(w), &l) == 0)
         for (size_t i = 0; i < l.n; i++) {
             struct hg_envelope e;
 
-            hg_publish_put(&l.items[i], stamp_ms > 0 ? stamp_ms : hg_wall_ms(), &text, &e);
+            hg_publish_put(&l.items[i], stamp_ms > 0 ? stamp_ms : hg_wall_ms(), &sc, &e);
             hg_relay_deliver(w, &e);
         }
-    hg_buf_fini(&text);
+    hg_buf_fini(&sc.body);
     hg_publish_list_fini(&l);
 }
 

@@ -97,6 +97,26 @@ test('the answer counts who was reached on all workers of the host, and says whe
   await s.redis.start();
 });
 
+test('exclude leaves connections out, whichever worker and host has them; also of records', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { hosts: 2, workers: 2, envelopes: 1 });
+  const [hg] = s.hosts;
+  const here = (await s.spread(hg)).flat(), there = (await s.spread(s.hosts[1])).flat();
+  const members = [...here, ...there];
+  await Promise.all(members.map((c) => join(c)));
+  const [a, b, c] = await Promise.all([here[0], here.at(-1), there[0]].map(idOf));
+  assert.equal((await s.publish(hg, { ...say('not a'), exclude: a })).delivered, here.length - 1);
+  assert.equal((await s.publish(hg, { ...say('none of three', { path: '/' }), exclude: [a, b, c, 'no id'] })).delivered, here.length - 2);
+  await s.produce({ ...say('record'), exclude: [b, c] });
+  await s.publish(hg, say('end'));
+  const done = (x) => texts(x).includes('end') && (x === here.at(-1) || x === there[0] || texts(x).includes('record'));
+  await waitFor(() => members.every(done), { what: 'what was published' });
+  await Promise.all(members.map((x) => x.ping()));
+  for (const x of members) {
+    const without = { [a]: ['not a', 'none of three'], [b]: ['none of three', 'record'], [c]: ['none of three', 'record'] }[await idOf(x)] ?? [];
+    assert.deepEqual([...texts(x)].sort(), ['end', 'none of three', 'not a', 'record'].filter((m) => !without.includes(m)));
+  }
+});
+
 test('a sibling that stands still is named, not waited for without end', { timeout: 120000 }, async (t) => {
   const s = await scene(t, { options: { worker_hang_timeout: '1m' } });
   const [hg] = s.hosts;
@@ -179,6 +199,7 @@ test('headgate ctl publish: every target and source of a message, the count of a
   assert.match(await reached(0, '--id', await idOf(there[0]), '{"b":"you"}'), /handed to the backplane/);
   await reached(1, '--channel', 'git', '{"n":1}');
   await reached(0, '--room', 'empty', 'x');
+  await reached(here.length - 1, '--room', 'r', '--exclude', await idOf(here[0]), '{"c":"not the first"}');
   const file = path.join(hg.dir, 'message');
   writeFileSync(file, Buffer.from([0xff, 0, 1]));
   await reached(here.length, '--room', 'r', '--file', file, '--binary');
@@ -209,6 +230,7 @@ test('headgate ctl publish: every target and source of a message, the count of a
   await refused(2, /lacks its value/, '--all', 'a', '--room');
   await refused(2, /JSON, not bytes/, '--channel', 'c', '--b64', 'YQ==');
   await refused(2, /unknown flag "--rom"/, '--all', 'a', '--rom=r');
+  await refused(1, /exclude: expected none together with id/, '--id', 'x', '--exclude', 'x', 'y');
   await refused(1, /must be JSON/, '--channel', 'c', 'text');
   await refused(1, /data: expected an object/, '--channel', 'c', '[1]');
   await refused(1, /tenant: '\|' is not allowed/, '--all', '--tenant', 'a|b', 'x');

@@ -7,17 +7,19 @@
 
 static void check(const struct hg_publish *p)
 {
-    struct hg_buf body = {0}, text = {0};
+    struct hg_publish_scratch sc = {0};
+    struct hg_buf text = {0};
     struct hg_envelope e, back;
 
-    hg_publish_put(p, 1, &body, &e);
+    hg_publish_put(p, 1, &sc, &e);
     hg_envelope_put(&text, &e);
     HG_BUG_ON(hg_envelope_decode(hg_buf_slice(&text), &back) != 0);
     HG_BUG_ON(back.kind != p->kind || back.binary != e.binary);
     HG_BUG_ON(!hg_slice_eq(back.payload, e.payload) || !hg_slice_eq(back.tenant, e.tenant));
     HG_BUG_ON(!hg_slice_eq(p->kind == HG_ENVELOPE_PATH ? back.path : back.room, p->target));
+    HG_BUG_ON(back.nexcludes > e.nexcludes || (e.nexcludes > 0 && back.nexcludes == 0));
     hg_envelope_fini(&back);
-    hg_buf_fini(&body);
+    hg_buf_fini(&sc.body);
     hg_buf_fini(&text);
 }
 

@@ -62,6 +62,16 @@ static void refused(void **state)
         {"{\"room\":\"r\",\"text\":1}", "text: expected a string"},
         {"{\"room\":\"r\",\"b64\":1}", "b64: expected base64"},
         {"{\"room\":\"r\",\"b64\":\"*\"}", "b64: expected base64"},
+        {"{\"room\":\"r\",\"text\":\"x\",\"exclude\":5}",
+         "exclude: expected a connection id or an array of them"},
+        {"{\"room\":\"r\",\"text\":\"x\",\"exclude\":null}",
+         "exclude: expected a connection id or an array of them"},
+        {"{\"room\":\"r\",\"text\":\"x\",\"exclude\":[\"a\",\"\"]}",
+         "exclude: expected a connection id or an array of them"},
+        {"{\"room\":\"r\",\"text\":\"x\",\"exclude\":{\"a\":\"b\"}}",
+         "exclude: expected a connection id or an array of them"},
+        {"{\"id\":\"i\",\"text\":\"x\",\"exclude\":\"i\"}",
+         "exclude: expected none together with id"},
         {"{\"tenant\":1,\"all\":true,\"text\":\"x\"}", "tenant: expected a string"},
         {"{\"tenant\":\"\",\"all\":true,\"text\":\"x\"}", "tenant: empty"},
         {"{\"tenant\":\"a|b\",\"all\":true,\"text\":\"x\"}", "tenant: '|' is not allowed"},
@@ -156,7 +166,7 @@ static void envelopes(void **state)
         {HG_ENVELOPE_CONN, "i", NULL, NULL, "", false},
     };
     struct hg_publish_list l;
-    struct hg_buf body = {0};
+    struct hg_publish_scratch sc = {0};
 
     (void)state;
     assert_int_equal(hg_publish_read(hg_slice_str(text), false, &l), 0);
@@ -164,7 +174,7 @@ static void envelopes(void **state)
     for (size_t i = 0; i < l.n; i++) {
         struct hg_envelope e;
 
-        hg_publish_put(&l.items[i], 7, &body, &e);
+        hg_publish_put(&l.items[i], 7, &sc, &e);
         assert_int_equal(e.kind, want[i].kind);
         assert_int_equal(e.binary, want[i].binary);
         assert_true(want[i].room ? hg_slice_is(e.room, want[i].room) : !e.room.p);
@@ -173,14 +183,58 @@ static void envelopes(void **state)
         assert_true(hg_slice_is(e.payload, want[i].payload));
     }
     hg_publish_list_fini(&l);
-    hg_buf_fini(&body);
+    hg_buf_fini(&sc.body);
+}
+
+static void excludes(void **state)
+{
+    static const char text[] =
+        "[{\"room\":\"r\",\"text\":\"\",\"exclude\":\"a\"},"
+        "{\"channel\":\"c\",\"data\":{},\"exclude\":[\"a\",\"b\"]},"
+        "{\"all\":true,\"text\":\"\",\"exclude\":[]},{\"all\":true,\"text\":\"\"}]";
+    static const size_t want[] = {1, 2, 0, 0};
+    struct hg_publish_list l;
+    struct hg_publish_scratch sc = {0};
+
+    (void)state;
+    assert_int_equal(hg_publish_read(hg_slice_str(text), false, &l), 0);
+    assert_int_equal(l.n, HG_COUNTOF(want));
+    for (size_t i = 0; i < l.n; i++) {
+        struct hg_envelope e;
+
+        hg_publish_put(&l.items[i], 7, &sc, &e);
+        assert_int_equal(e.nexcludes, want[i]);
+        for (size_t k = 0; k < want[i]; k++)
+            assert_true(hg_slice_is(e.excludes[k], k == 0 ? "a" : "b"));
+    }
+    hg_publish_list_fini(&l);
+    hg_buf_fini(&sc.body);
+}
+
+static void too_many_excludes(void **state)
+{
+    (void)state;
+    for (int n = HG_PUBLISH_EXCLUDES; n <= HG_PUBLISH_EXCLUDES + 1; n++) {
+        struct hg_buf text = {0};
+        struct hg_publish p;
+
+        hg_buf_adds(&text, "{\"all\":true,\"text\":\"\",\"exclude\":[");
+        for (int i = 0; i < n; i++)
+            hg_buf_addf(&text, "%s\"%d\"", i ? "," : "", i);
+        hg_buf_adds(&text, "]}");
+        assert_string_equal(verdict(hg_test_text(&text), &p),
+                            n > HG_PUBLISH_EXCLUDES ? "exclude: expected at most 256 connection ids"
+                                                    : "");
+        hg_buf_fini(&text);
+    }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(accepted),     cmocka_unit_test(refused),
-                                       cmocka_unit_test(bodies),       cmocka_unit_test(envelopes),
-                                       cmocka_unit_test(event_frames), cmocka_unit_test(types)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepted),  cmocka_unit_test(refused),          cmocka_unit_test(bodies),
+        cmocka_unit_test(envelopes), cmocka_unit_test(event_frames),     cmocka_unit_test(types),
+        cmocka_unit_test(excludes),  cmocka_unit_test(too_many_excludes)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
