@@ -59,6 +59,14 @@ static bool read_payload(struct hg_json_val env, struct hg_envelope *e)
     return true;
 }
 
+/* Of another type it names nobody's tenant: not the default one's either. */
+static bool read_tenant(struct hg_json_val env, struct hg_envelope *e)
+{
+    struct hg_json_val v = hg_json_get(env, "tenant");
+    e->tenant = hg_json_text(v);
+    return e->tenant.p || !v.node || hg_json_type(v) == HG_JSON_NULL;
+}
+
 static void read_excludes(struct hg_json_val env, struct hg_envelope *e)
 {
     struct hg_slice first = hg_json_text(hg_json_get(env, "exclude"));
@@ -85,11 +93,11 @@ int hg_envelope_decode(struct hg_slice text, struct hg_envelope *e)
     if (hg_json_parse(text, NULL, &e->doc) < 0)
         return -HG_E_ENVELOPE;
     struct hg_json_val env = hg_json_root(&e->doc);
-    if (!read_kind(env, &e->kind) || !read_target(env, e) || !read_payload(env, e))
+    if (!read_kind(env, &e->kind) || !read_target(env, e) || !read_tenant(env, e) ||
+        !read_payload(env, e))
         return -HG_E_ENVELOPE;
     if (!hg_json_str(env, "src", &e->src))
         e->src = HG_SLICE_LIT("");
-    e->tenant = hg_json_text(hg_json_get(env, "tenant"));
     read_excludes(env, e);
     return 0;
 }

@@ -55,6 +55,13 @@ int hg_route_check_room(struct hg_slice s, const char **why)
     return verdict(fault_of(s, HG_ROUTE_ROOM_MAX, ""), HG_E_BAD_NAME, why);
 }
 
+struct hg_slice hg_route_path(struct hg_slice path)
+{
+    const char *query = path.n ? memchr(path.p, '?', path.n) : NULL;
+
+    return query ? hg_slice_of(path.p, (size_t)(query - path.p)) : path;
+}
+
 void hg_route_put_key(struct hg_buf *out, struct hg_slice tenant, struct hg_slice table,
                       struct hg_slice hash_id)
 {

@@ -28,6 +28,9 @@ int hg_route_check_hash(struct hg_slice s, const char **why) HG_MUST_CHECK;  /* 
 int hg_route_check_room(struct hg_slice s,
                         const char **why) HG_MUST_CHECK; /* -HG_E_BAD_NAME; paths too */
 
+/* A path as paths are compared: without its query. */
+struct hg_slice hg_route_path(struct hg_slice path);
+
 void hg_route_put_key(struct hg_buf *out, struct hg_slice tenant, struct hg_slice table,
                       struct hg_slice hash_id);
 /* What follows the first '|' of a routing key, or none. */

@@ -30,7 +30,7 @@ static enum hg_route_kind room_kind(enum hg_envelope_kind k)
 static struct hg_slice room_name(const struct hg_envelope *e)
 {
     return e->kind == HG_ENVELOPE_CONN   ? HG_SLICE_NONE
-           : e->kind == HG_ENVELOPE_PATH ? e->path
+           : e->kind == HG_ENVELOPE_PATH ? hg_route_path(e->path)
                                          : e->room;
 }
 
@@ -220,9 +220,14 @@ static bool has_siblings(const struct hg_worker *w)
     return false;
 }
 
-static enum hg_bus_channel channel_of(const struct hg_envelope *e)
+/* Others on tina4:ws know no tenants and hand what they hear to everyone: they are of
+ * default_tenant, and hear of no other. */
+static enum hg_bus_channel channel_of(struct hg_worker *w, const struct hg_envelope *e)
 {
-    return hg_envelope_is_ours(e->kind) ? HG_BUS_PRIVATE : HG_BUS_SHARED;
+    bool shared =
+        !hg_envelope_is_ours(e->kind) && hg_slice_is(tenant_of(w, e), w->conf->default_tenant);
+
+    return shared ? HG_BUS_SHARED : HG_BUS_PRIVATE;
 }
 
 static int publish_on(struct hg_worker *w, enum hg_bus_channel channel, struct hg_envelope *e,
@@ -255,7 +260,7 @@ int hg_relay_publish_told(struct hg_worker *w, struct hg_envelope *e, struct hg_
         HG_INC(w->m, broadcasts);
         return 1;
     }
-    return publish_on(w, channel_of(e), e, told);
+    return publish_on(w, channel_of(w, e), e, told);
 }
 
 int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e)

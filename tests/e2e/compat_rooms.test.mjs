@@ -101,6 +101,37 @@ test('tina4 names alone are enough; each kind of envelope reaches whom it names,
   assert.ok(await hg.metric('headgate_backplane_malformed_total') >= 10);
 });
 
+test('paths are compared without the query of either side; a tenant that is no name is nobody\'s', { timeout: 60000 }, async (t) => {
+  const s = await scene(t, { hosts: 1 });
+  const [plain, chat] = [await s.open(s.hosts[0]), await s.open(s.hosts[0], 'chat?x=1')];
+  await s.foreign({ kind: 'path', path: '/chat?token=of-tina4', text: say('envelope') });
+  await waitFor(() => heard(chat).includes('envelope'), { what: 'the envelope' });
+  plain.send({ op: 'publish', path: '/chat?y=2', text: say('op') });
+  await waitFor(() => heard(chat).includes('op'), { what: 'the client\'s message' });
+  const answer = await fetch(`${s.hosts[0].http}/publish`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` }, body: JSON.stringify({ path: '/chat?', text: say('post') }) });
+  assert.equal((await answer.json()).delivered, 1);
+  const ours = await waitFor(() => s.envelopes.map((text) => JSON.parse(text)).find((e) => e.text === say('op')), { what: 'our envelope' });
+  assert.equal(ours.path, '/chat?y=2', 'others compare it with its query');
+  for (const tenant of [5, false, {}, ['demo']]) await s.foreign({ tenant, text: say('nobody\'s') });
+  await s.foreign({ tenant: null, text: say('null') });
+  assert.deepEqual(await end(s, [plain, chat]), [['null'], ['envelope', 'op', 'post', 'null']]);
+});
+
+test('other systems are of default_tenant: broadcasts of other tenants reach theirs on every host, and never tina4:ws', { timeout: 60000 }, async (t) => {
+  const s = await scene(t, { options: { auth: 'trust', workers: 2 } });
+  const as = (tenant) => ({ headers: { 'x-tenant': tenant } });
+  const [a, b, c] = [await s.open(s.hosts[0], '', as('acme')), await s.open(s.hosts[1], '', as('acme')), await s.open(s.hosts[1])];
+  for (const x of [a, b, c]) await join(x, 'r');
+  const messages = [{ room: 'r' }, { path: '/' }, {}];
+  for (const to of messages) a.send({ op: 'publish', ...to, text: say('acme') });
+  await fetch(`${s.hosts[0].http}/publish`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` }, body: JSON.stringify({ tenant: 'acme', room: 'r', text: say('acme') }) });
+  await waitFor(() => [a, b].every((x) => heard(x).length === 4), { what: 'what was published to its tenant' });
+  c.send({ op: 'publish', room: 'r', text: say('demo') });
+  await waitFor(() => s.envelopes.length > 0, { what: 'an envelope of the default tenant' });
+  assert.deepEqual(s.envelopes.map((text) => JSON.parse(text)).map((e) => [e.tenant, e.text]), [['demo', say('demo')]]);
+  assert.deepEqual(heard(c).filter((x) => x === 'acme'), []);
+});
+
 test('our envelopes have tina4\'s keys in its order, the first excluded id, text or b64; our own are dropped when they come back', { timeout: 60000 }, async (t) => {
   const s = await scene(t, { options: { instance_id: 'fedcba9876543210' }, hosts: 1 });
   const [hg] = s.hosts;

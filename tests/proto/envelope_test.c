@@ -106,7 +106,9 @@ static void odd_but_legal(void **state)
     assert_is(e.payload, "\xff\xef");
     assert_int_equal(e.nexcludes, 0);
     hg_envelope_fini(&e);
-    assert_int_equal(hg_envelope_decode(ID("{\"kind\":\"all\",\"b64\":\"\"}"), &e), 0);
+    assert_int_equal(hg_envelope_decode(ID("{\"kind\":\"all\",\"b64\":\"\",\"tenant\":null}"), &e),
+                     0);
+    assert_null(e.tenant.p);
     assert_true(e.binary && e.payload.n == 0);
     hg_envelope_fini(&e);
 }
@@ -133,6 +135,8 @@ static void refused(void **state)
         "{\"kind\":\"count\",\"room\":5,\"text\":\"x\"}",
         "{\"kind\":\"room\",\"room\":null,\"path\":\"p\",\"text\":\"x\"}",
         "{\"kind\":\"path\",\"room\":\"r\",\"text\":\"x\"}",
+        "{\"kind\":\"all\",\"text\":\"x\",\"tenant\":5}",
+        "{\"kind\":\"all\",\"text\":\"x\",\"tenant\":[\"t\"]}",
         "{\"kind\":\"all\",\"text\":\"\xff\"}"};
     for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
         struct hg_envelope e;

@@ -156,6 +156,15 @@ static void names_are_checked(void **state)
                      -HG_E_BAD_NAME);
 }
 
+static void paths_are_compared_without_query(void **state)
+{
+    (void)state;
+    assert_true(hg_slice_is(hg_route_path(HG_SLICE_LIT("/chat")), "/chat"));
+    assert_true(hg_slice_is(hg_route_path(HG_SLICE_LIT("/chat?a=1?b")), "/chat"));
+    assert_int_equal(hg_route_path(HG_SLICE_LIT("?a")).n, 0);
+    assert_null(hg_route_path(HG_SLICE_NONE).p);
+}
+
 static void routing_keys(void **state)
 {
     (void)state;
@@ -196,9 +205,13 @@ static void hub_keys_keep_tenants_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(base64_of_known_texts), cmocka_unit_test(base64_reads_as_node_does),
-        cmocka_unit_test(lsn_headers),           cmocka_unit_test(names_are_checked),
-        cmocka_unit_test(routing_keys),          cmocka_unit_test(hub_keys_keep_tenants_apart),
+        cmocka_unit_test(base64_of_known_texts),
+        cmocka_unit_test(base64_reads_as_node_does),
+        cmocka_unit_test(lsn_headers),
+        cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(paths_are_compared_without_query),
+        cmocka_unit_test(routing_keys),
+        cmocka_unit_test(hub_keys_keep_tenants_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
