@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include "common/base/err.h"
+#include "proto/utf8.h"
 #include "tools/store.h"
 
 typedef int (*call_fn)(struct hg_call *c);
@@ -27,6 +28,28 @@ struct hg_slice hg_call_keep(struct hg_arena *a, const void *p, size_t n)
     if (n)
         memcpy(copy, p, n);
     return hg_slice_of(copy, n);
+}
+
+/* Another program may have put anything into a text; one such row shall not make the gateway refuse
+ * the whole answer. What belongs to no character becomes U+FFFD. */
+static struct hg_slice keep_row(struct hg_arena *a, const char *p, size_t n)
+{
+    struct hg_buf b = {0};
+    struct hg_slice row;
+
+    if (hg_utf8_valid(p, n))
+        return hg_call_keep(a, p, n);
+    for (size_t i = 0, len; i < n; i += len) {
+        for (len = 1; len < 4 && i + len < n && !hg_utf8_valid(p + i, len); len++)
+            ;
+        if (hg_utf8_valid(p + i, len))
+            hg_buf_add(&b, p + i, len);
+        else
+            hg_buf_adds(&b, "\xef\xbf\xbd"), len = 1;
+    }
+    row = hg_call_keep(a, b.p, b.n);
+    hg_buf_fini(&b);
+    return row;
 }
 
 int hg_call_prepare(struct hg_call *c, const struct hg_sq_sql *sql, sqlite3_stmt **st)
@@ -61,7 +84,7 @@ static int add_row(struct hg_call *c, struct rows *r, sqlite3_stmt *st)
         r->cap = r->cap ? r->cap * 2 : 64;
         r->at = hg_realloc(r->at, r->cap * sizeof(*r->at));
     }
-    r->at[r->n++] = hg_call_keep(c->a, p, n);
+    r->at[r->n++] = keep_row(c->a, p, n);
     return 0;
 }
 
@@ -201,7 +224,8 @@ static int run_row(struct hg_call *c, sqlite3_stmt *st)
     if (step == SQLITE_DONE)
         return 0;
     struct hg_slice *row = hg_arena_alloc(c->a, sizeof(*row));
-    *row = hg_call_keep(c->a, sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
+    *row = keep_row(c->a, (const char *)sqlite3_column_text(st, 0),
+                    (size_t)sqlite3_column_bytes(st, 0));
     c->ans->reply.rows = row;
     c->ans->reply.nrows = 1;
     /* An INSERT ... RETURNING is done only after the step that says so. */
@@ -253,65 +277,10 @@ static int call_delete_row(struct hg_call *c)
     return rc;
 }
 
-/* ---- writing: a JSON object as columns and values ---- */
-
-struct fields {
-    sqlite3_value **values; /* one per column of the table, NULL where the object says nothing */
-    size_t n;               /* how many it says something about */
-};
-
-static void fields_fini(struct hg_call *c, struct fields *f)
-{
-    for (size_t i = 0; f->values && i < c->t.ncols; i++)
-        sqlite3_value_free(f->values[i]);
-    free(f->values);
-}
-
-static int add_field(struct hg_call *c, sqlite3_stmt *st, struct fields *f)
-{
-    struct hg_slice key =
-        hg_slice_of(sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
-    int col = hg_table_column(&c->t, key);
-    const char *text = NULL;
-    if (col < 0)
-        text = "no such column";
-    else if (f->values[col])
-        text = "given twice";
-    if (text) {
-        hg_buf_addf(&c->why, "%.*s: %s", (int)HG_MIN(key.n, 128u), key.p ? key.p : "", text);
-        return -HG_E_BAD_QUERY;
-    }
-    f->values[col] = sqlite3_value_dup(sqlite3_column_value(st, 1));
-    f->n++;
-    return f->values[col] ? 0 : -HG_E_NOMEM;
-}
-
-/* SQLite reads the JSON: it keeps integers of 64 bits exact. A text that holds JSON once more is
-   taken too, as the sources' gateways send it. */
-static const char fields_sql[] = "WITH once(j) AS (SELECT CASE json_type(?1) WHEN 'text' THEN "
-                                 "json_extract(?1, '$') ELSE ?1 END) "
-                                 "SELECT e.key, e.value FROM once, json_each(once.j) AS e "
-                                 "WHERE json_valid(once.j) AND json_type(once.j) = 'object'";
-
-static int read_fields(struct hg_call *c, struct fields *f)
-{
-    sqlite3_stmt *st;
-    f->values = hg_calloc(c->t.ncols, sizeof(*f->values));
-    if (sqlite3_prepare_v2(c->db, fields_sql, -1, &st, NULL) != SQLITE_OK)
-        return hg_call_failed(c);
-    sqlite3_bind_text64(st, 1, c->rq->json.p ? c->rq->json.p : "", c->rq->json.n, SQLITE_STATIC,
-                        SQLITE_UTF8);
-    int step, rc = 0;
-    while (rc == 0 && (step = sqlite3_step(st)) == SQLITE_ROW)
-        rc = add_field(c, st, f);
-    if (rc == 0 && (step != SQLITE_DONE || f->n == 0))
-        rc = hg_call_bad(c, "the row is not a JSON object with at least one column");
-    sqlite3_finalize(st);
-    return rc;
-}
+/* ---- writing ---- */
 
 /* Our own statements bind text, the fields whatever JSON said: their places come first. */
-static int bind_fields(struct hg_call *c, sqlite3_stmt *st, const struct fields *f, int *at)
+static int bind_fields(struct hg_call *c, sqlite3_stmt *st, const struct hg_call_fields *f, int *at)
 {
     for (size_t i = 0; i < c->t.ncols; i++)
         if (f->values[i] && sqlite3_bind_value(st, (*at)++, f->values[i]) != SQLITE_OK)
@@ -326,7 +295,7 @@ static int bind_text(struct hg_call *c, sqlite3_stmt *st, int at, struct hg_slic
                : hg_call_failed(c);
 }
 
-static int check_updates(struct hg_call *c, const struct fields *f)
+static int check_updates(struct hg_call *c, const struct hg_call_fields *f)
 {
     if (f->values[c->t.company])
         return hg_call_bad(c, HG_TENANT_COLUMN " can't be changed");
@@ -334,13 +303,13 @@ static int check_updates(struct hg_call *c, const struct fields *f)
 }
 
 /* A TIMESTAMP column updated_at follows the change unless the caller sets it. */
-static int touched_column(struct hg_call *c, const struct fields *f)
+static int touched_column(struct hg_call *c, const struct hg_call_fields *f)
 {
     int col = hg_table_column(&c->t, HG_SLICE_LIT("updated_at"));
     return col >= 0 && !f->values[col] && !strcmp(c->t.cols[col].decl, "TIMESTAMP") ? col : -1;
 }
 
-static void put_assignments(struct hg_call *c, const struct fields *f, int touched,
+static void put_assignments(struct hg_call *c, const struct hg_call_fields *f, int touched,
                             struct hg_buf *sql)
 {
     const char *sep = " SET ";
@@ -356,7 +325,7 @@ static void put_assignments(struct hg_call *c, const struct fields *f, int touch
         hg_buf_addf(sql, ",updated_at=%lld", (long long)c->lim->now_us);
 }
 
-static int run_update(struct hg_call *c, const struct fields *f)
+static int run_update(struct hg_call *c, const struct hg_call_fields *f)
 {
     struct hg_buf sql = {0};
     sqlite3_stmt *st = NULL;
@@ -384,20 +353,20 @@ static int run_update(struct hg_call *c, const struct fields *f)
 
 static int call_update_single(struct hg_call *c)
 {
-    struct fields f = {0};
+    struct hg_call_fields f = {0};
     int rc = check_pk(c);
     if (rc == 0)
-        rc = read_fields(c, &f);
+        rc = hg_call_read_fields(c, &f);
     if (rc == 0)
         rc = check_updates(c, &f);
     if (rc == 0)
         rc = run_update(c, &f);
-    fields_fini(c, &f);
+    hg_call_fields_fini(c, &f);
     return rc;
 }
 
 /* The company of the call goes into every new row; one that says another is refused. */
-static int set_company(struct hg_call *c, struct fields *f)
+static int set_company(struct hg_call *c, struct hg_call_fields *f)
 {
     struct hg_slice company = c->rq->query.company;
     sqlite3_value **v = &f->values[c->t.company];
@@ -416,7 +385,7 @@ static int set_company(struct hg_call *c, struct fields *f)
     return *v ? 0 : hg_call_failed(c);
 }
 
-static int run_insert(struct hg_call *c, const struct fields *f)
+static int run_insert(struct hg_call *c, const struct hg_call_fields *f)
 {
     struct hg_buf sql = {0}, marks = {0};
     sqlite3_stmt *st = NULL;
@@ -448,15 +417,15 @@ static int run_insert(struct hg_call *c, const struct fields *f)
 
 static int call_add_single(struct hg_call *c)
 {
-    struct fields f = {0};
+    struct hg_call_fields f = {0};
     int rc = check_pk(c);
     if (rc == 0)
-        rc = read_fields(c, &f);
+        rc = hg_call_read_fields(c, &f);
     if (rc == 0)
         rc = set_company(c, &f);
     if (rc == 0)
         rc = run_insert(c, &f);
-    fields_fini(c, &f);
+    hg_call_fields_fini(c, &f);
     return rc;
 }
 

@@ -11,15 +11,10 @@
 
 static const char *const functions[HG_FBW_AGGS] = {"sum", "avg", "min", "max"};
 
-/* By SQLite's own rules for what a declared type means; the wire carries numbers only. */
-static bool is_number(const struct hg_column *col)
+/* The wire carries numbers only. */
+static bool sums(const struct hg_column *col)
 {
-    static const char *const words[] = {"INT",     "REAL",    "FLOA",     "DOUB",
-                                        "NUMERIC", "DECIMAL", "TIMESTAMP"};
-    for (size_t i = 0; i < HG_COUNTOF(words); i++)
-        if (strcasestr(col->decl, words[i]))
-            return true;
-    return false;
+    return hg_table_is_number(col) && col->kind != HG_COLUMN_BOOL;
 }
 
 static int put_columns(struct hg_call *c, enum hg_fbw_agg m, struct hg_buf *sql)
@@ -27,9 +22,9 @@ static int put_columns(struct hg_call *c, enum hg_fbw_agg m, struct hg_buf *sql)
     const struct hg_fbw_names *names = &c->rq->agg[m];
     for (size_t i = 0; i < names->n; i++) {
         int col = hg_table_column(&c->t, names->at[i]);
-        const char *text = col < 0                       ? "no such column"
-                           : !is_number(&c->t.cols[col]) ? "not a column of numbers"
-                                                         : NULL;
+        const char *text = col < 0                  ? "no such column"
+                           : !sums(&c->t.cols[col]) ? "not a column of numbers"
+                                                    : NULL;
         if (text) {
             hg_buf_addf(&c->why, "%s of %.*s: %s", functions[m], (int)HG_MIN(names->at[i].n, 128u),
                         names->at[i].p ? names->at[i].p : "", text);

@@ -21,6 +21,13 @@ int hg_call_failed(struct hg_call *c);                /* what SQLite says, and w
 struct hg_slice hg_call_keep(struct hg_arena *a, const void *p, size_t n); /* a copy, NUL behind */
 int hg_call_prepare(struct hg_call *c, const struct hg_sq_sql *sql, sqlite3_stmt **st);
 
+struct hg_call_fields {
+    sqlite3_value **values; /* one per column of the table, NULL where the object says nothing */
+    size_t n;               /* how many it says something about */
+};
+int hg_call_read_fields(struct hg_call *c, struct hg_call_fields *f);  /* calls_fields.c */
+void hg_call_fields_fini(struct hg_call *c, struct hg_call_fields *f); /* also after a failure */
+
 int hg_call_create_table(struct hg_call *c);    /* calls_table.c */
 int hg_call_run_aggregation(struct hg_call *c); /* calls_agg.c */
 

@@ -137,6 +137,25 @@ static void put_name(struct hg_buf *sql, struct hg_slice name)
     hg_buf_addc(sql, '"');
 }
 
+/* SQLite lets a text pass into a column of numbers. Its message names the constraint. */
+static void put_check(struct hg_buf *sql, const struct hg_fbw_column *col)
+{
+    static const struct {
+        const char *decl, *what, *types;
+    } checks[] = {{"INTEGER", "a whole number", "'integer', 'null'"},
+                  {"NUMERIC", "a number", "'integer', 'real', 'null'"},
+                  {"REAL", "a number", "'real', 'null'"}};
+
+    for (size_t i = 0; i < HG_COUNTOF(checks); i++) {
+        if (strcmp(declared[col->type], checks[i].decl) != 0)
+            continue;
+        hg_buf_addf(sql, " CONSTRAINT \"%.*s is %s\" CHECK (typeof(", HG_SLICE_ARG(col->name),
+                    checks[i].what);
+        put_name(sql, col->name);
+        hg_buf_addf(sql, ") IN (%s))", checks[i].types);
+    }
+}
+
 static void put_column(struct hg_buf *sql, const struct hg_fbw_column *col)
 {
     put_name(sql, col->name);
@@ -151,6 +170,7 @@ static void put_column(struct hg_buf *sql, const struct hg_fbw_column *col)
         put_name(sql, col->name);
         hg_buf_adds(sql, " IN (0, 1))");
     }
+    put_check(sql, col);
 }
 
 static void put_table(struct hg_buf *sql, const struct hg_fbw_definition *d)

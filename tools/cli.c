@@ -70,7 +70,7 @@ static int take(int left, char **argv, const struct hg_cli_opt *opts, size_t n)
         *o->flag = true;
         return 1;
     }
-    if (!eq && left < 2)
+    if (eq ? !eq[1] : left < 2 || !*argv[1])
         wrong("needs a value", arg);
     *o->value = eq ? eq + 1 : argv[1];
     return eq ? 1 : 2;
@@ -95,10 +95,13 @@ int64_t hg_cli_int(const char *name, const char *text, int64_t min, int64_t max)
 {
     int64_t v;
     const char *why;
+    char range[80];
     if (hg_num_i64(hg_slice_str(text), &v, &why) < 0)
         wrong(why, name);
-    if (v < min || v > max)
-        wrong("out of range", name);
+    if (v < min || v > max) {
+        snprintf(range, sizeof range, "out of range, %lld to %lld", (long long)min, (long long)max);
+        wrong(range, name);
+    }
     return v;
 }
 

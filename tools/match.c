@@ -112,11 +112,8 @@ static void twin_sql(const struct hg_table *t, struct hg_buf *create, struct hg_
         hg_sql_ident(create, t->cols[i].name);
         hg_buf_addf(create, " %s COLLATE ", t->cols[i].decl);
         hg_sql_ident(create, t->cols[i].collation);
-        /* json_each makes 1 of true; a JSON column holds the word. */
-        hg_buf_adds(put, t->cols[i].kind == HG_COLUMN_JSON
-                             ? ",(SELECT CASE type WHEN 'true' THEN type WHEN 'false' THEN type "
-                               "ELSE value END FROM json_each(?2) WHERE key="
-                             : ",(SELECT value FROM json_each(?2) WHERE key=");
+        hg_buf_addf(put, ",(SELECT %s FROM json_each(?2) WHERE key=",
+                    t->cols[i].kind == HG_COLUMN_JSON ? HG_TABLE_JSON_VALUE : "value");
         hg_sql_literal(put, t->cols[i].name);
         hg_buf_addc(put, ')');
     }

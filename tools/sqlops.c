@@ -33,6 +33,24 @@ static void put_val(struct hg_sq_ctx *c, const struct hg_sq_filter *f, const str
     hg_sq_put(c, f->case_insensitive ? ")" : "");
 }
 
+/* Comparisons: a collation leaves a column of numbers one, where lower() would compare texts. */
+static void put_compared(struct hg_sq_ctx *c, const struct hg_sq_filter *f, const char *col)
+{
+    hg_sq_put(c, col);
+    hg_sq_put(c, f->case_insensitive ? " COLLATE NOCASE" : "");
+}
+
+/* SQLite takes a text that is no number for greater than every number. */
+static int comparable(struct hg_sq_ctx *c, const struct hg_sq_filter *f)
+{
+    int col = hg_table_column(c->t, f->field);
+
+    for (size_t i = 0; i < f->value.n; i++)
+        if (!hg_sq_fits(&c->t->cols[col], &f->value.items[i]))
+            return hg_sq_refuse(c, "the value is a text, the column one of numbers", f->field);
+    return 0;
+}
+
 static int one_value(struct hg_sq_ctx *c, const struct hg_sq_filter *f)
 {
     if (f->value.list)
@@ -57,10 +75,11 @@ static int op_compare(struct hg_sq_ctx *c, const struct hg_sq_filter *f, const c
         return rc;
     if (f->value.items[0].type == HG_SQ_NULL)
         return hg_sq_refuse(c, "null has no order; use isNull or isNotNull", f->field);
-    put_col(c, f, col);
+    rc = comparable(c, f);
+    put_compared(c, f, col);
     hg_sq_put(c, arg);
-    put_val(c, f, &f->value.items[0]);
-    return 0;
+    hg_sq_param(c->out, f->value.items[0]);
+    return rc;
 }
 
 static int op_equal(struct hg_sq_ctx *c, const struct hg_sq_filter *f, const char *col,
@@ -119,12 +138,13 @@ static int op_between(struct hg_sq_ctx *c, const struct hg_sq_filter *f, const c
 {
     if (!f->value.list || f->value.n != 2)
         return hg_sq_refuse(c, "this operator takes a list of two values", f->field);
-    put_col(c, f, col);
+    int rc = comparable(c, f);
+    put_compared(c, f, col);
     hg_sq_put(c, arg);
-    put_val(c, f, &f->value.items[0]);
+    hg_sq_param(c->out, f->value.items[0]);
     hg_sq_put(c, " AND ");
-    put_val(c, f, &f->value.items[1]);
-    return 0;
+    hg_sq_param(c->out, f->value.items[1]);
+    return rc;
 }
 
 static int op_list(struct hg_sq_ctx *c, const struct hg_sq_filter *f, const char *col,
@@ -134,14 +154,17 @@ static int op_list(struct hg_sq_ctx *c, const struct hg_sq_filter *f, const char
         return hg_sq_refuse(c, "this operator takes a list", f->field);
     if (c->out->nparams + f->value.n > HG_SQ_MAX_PARAMS)
         return hg_sq_refuse(c, "too many values", f->field);
-    put_col(c, f, col);
+    if (f->value.n == 0) /* to SQLite, NULL is not among nothing */
+        return op_null(c, f, col, arg[1] == 'N' ? " IS NOT NULL" : " IS NULL AND 0");
+    int rc = comparable(c, f);
+    put_compared(c, f, col);
     hg_sq_put(c, arg);
     for (size_t i = 0; i < f->value.n; i++) {
         hg_sq_put(c, i ? "," : "");
-        put_val(c, f, &f->value.items[i]);
+        hg_sq_param(c->out, f->value.items[i]);
     }
     hg_sq_put(c, ")");
-    return 0;
+    return rc;
 }
 
 /* ---- patterns ---- */

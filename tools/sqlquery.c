@@ -2,11 +2,21 @@
 
 #include <stdlib.h>
 #include "common/base/err.h"
+#include "common/base/num.h"
 
 int hg_sq_refuse(struct hg_sq_ctx *c, const char *what, struct hg_slice field)
 {
     hg_buf_addf(c->why, "%.*s: %s", (int)HG_MIN(field.n, 128u), field.p ? field.p : "", what);
     return -HG_E_BAD_QUERY;
+}
+
+bool hg_sq_fits(const struct hg_column *col, const struct hg_sq_scalar *v)
+{
+    const char *unused;
+    double d;
+
+    return v->type != HG_SQ_TEXT || !hg_table_is_number(col) ||
+           hg_num_double(v->text, &d, &unused) == 0;
 }
 
 void hg_sq_put(struct hg_sq_ctx *c, const char *s)
@@ -171,6 +181,8 @@ static int cursor_value(struct hg_sq_ctx *c, const struct hg_sq_query *q, size_t
             continue;
         if (e->value.list || e->value.n != 1)
             return hg_sq_refuse(c, "a cursor takes one value per column", e->field);
+        if (!hg_sq_fits(&c->t->cols[col], &e->value.items[0]))
+            return hg_sq_refuse(c, "the value is a text, the column one of numbers", e->field);
         *v = &e->value.items[0];
         return 0;
     }

@@ -228,6 +228,8 @@ static void open_kafka(struct worker *w, const char *brokers, const char *group)
                                   {"linger.ms", "0"},
                                   {"message.max.bytes", "20000000"},
                                   {"message.timeout.ms", "10000"},
+                                  /* the gateway has gone, and its topic with it: not made anew */
+                                  {"allow.auto.create.topics", w->mock ? "true" : "false"},
                                   {NULL, NULL}};
     rd_kafka_conf_t *conf = hg_tk_conf(brokers, out);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
@@ -296,7 +298,7 @@ int main(int argc, char **argv)
     if (!group)
         group = w.mock ? "mock-sql-worker" : "headgate-sqlworker";
     open_kafka(&w, brokers, group);
-    int n = hg_tk_topic(w.out, topic);
+    int n = hg_tk_topic(w.in, topic);
     if (n > 0) {
         if (w.solo)
             take_all(&w, topic, n);

@@ -45,6 +45,17 @@ int hg_table_column(const struct hg_table *t, struct hg_slice name)
     return -1;
 }
 
+bool hg_table_is_number(const struct hg_column *c)
+{
+    static const char *const words[] = {"INT",     "REAL",    "FLOA",      "DOUB",
+                                        "NUMERIC", "DECIMAL", "TIMESTAMP", "BOOL"};
+
+    for (size_t i = 0; i < HG_COUNTOF(words); i++)
+        if (strcasestr(c->decl, words[i]))
+            return true;
+    return false;
+}
+
 static enum hg_column_kind kind_of(const char *decl)
 {
     if (!strcasecmp(decl, "BOOLEAN") || !strcasecmp(decl, "BOOL"))
@@ -77,6 +88,22 @@ static void add_column(sqlite3 *db, struct hg_table *t, sqlite3_stmt *st)
     c.collation = hg_strdup(collation);
     t->cols = hg_realloc(t->cols, (t->ncols + 1) * sizeof(*t->cols));
     t->cols[t->ncols++] = c;
+}
+
+/* 1, 0, or -1 when SQLite failed. To a pragma "TASKS" is "tasks", and json_each a table. */
+static int is_there(sqlite3 *db, const char *name)
+{
+    sqlite3_stmt *st;
+    int rc;
+
+    if (sqlite3_prepare_v2(
+            db, "SELECT 1 FROM main.sqlite_schema WHERE name=?1 AND type IN ('table', 'view')", -1,
+            &st, NULL) != SQLITE_OK)
+        return -1;
+    sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+    rc = sqlite3_step(st);
+    sqlite3_finalize(st);
+    return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -1;
 }
 
 /* Returns the number of primary key columns, or -1 when SQLite failed. */
@@ -116,8 +143,8 @@ int hg_table_load(sqlite3 *db, struct hg_slice name, struct hg_table *t, struct 
     t->name = hg_malloc(name.n + 1);
     memcpy(t->name, name.p, name.n);
     t->name[name.n] = 0;
-    int npk = read_columns(db, t);
-    if (npk < 0)
+    int there = is_there(db, t->name), npk = there > 0 ? read_columns(db, t) : 0;
+    if (there < 0 || npk < 0)
         return unfit(t, HG_E_SYS, why, sqlite3_errmsg(db));
     if (t->ncols == 0)
         return unfit(t, HG_E_NOT_FOUND, why, "no such table");

@@ -8,7 +8,8 @@
  * -HG_E_SYS hg_table_row_json(&t, "OLD", &sql); hg_table_fini(&t);                            only
  * after 0
  *
- * A table is served when it has a column company_id (the tenant) and a primary key of one column.
+ * A table is served when it has a column company_id (the tenant) and a primary key of one column,
+ * under its own spelling only: routing keys compare as bytes.
  * Tables called hg_* and sqlite_* are never served.
  */
 #ifndef HG_TOOLS_TABLE_H
@@ -23,6 +24,14 @@
 /* From the declared type: BOOLEAN gives true and false, JSON is embedded as it is, everything else
  * by its value. */
 enum hg_column_kind { HG_COLUMN_PLAIN, HG_COLUMN_BOOL, HG_COLUMN_JSON };
+
+/* SQL over a row of json_each: what a JSON column keeps of a member. true and false stay words, and
+ * a text that could be taken for another JSON value ("5", "true") keeps its quotes. */
+#define HG_TABLE_JSON_VALUE                                                                        \
+    "CASE type WHEN 'true' THEN type WHEN 'false' THEN type WHEN 'text' THEN "                     \
+    "CASE WHEN NOT json_valid(value) THEN value "                                                  \
+    "WHEN json_type(value) IN ('object', 'array') THEN value ELSE json_quote(value) END "          \
+    "ELSE value END"
 
 struct hg_column {
     char *name;
@@ -45,6 +54,9 @@ int hg_table_load(sqlite3 *db, struct hg_slice name, struct hg_table *t,
 void hg_table_fini(struct hg_table *t);
 /* Index of a column, or -1. Names compare as bytes: one spelling per column. */
 int hg_table_column(const struct hg_table *t, struct hg_slice name);
+/* Is it declared for numbers (or BOOLEAN, which is 0 and 1)? By SQLite's own rules for what a
+ * declared type means. */
+bool hg_table_is_number(const struct hg_column *c);
 
 /* Appends an SQL expression whose value is the row as JSON text; integers and reals keep their
    exact value. prefix is "OLD", "NEW" or NULL for the bare columns. Built-in SQL functions only:

@@ -3,11 +3,12 @@
 // Not tested here: which rows each operator gives (tests/tools/sqlops_test.c, sqlquery_test.c), the methods (rpc_methods.test.mjs).
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client } from '../support/client.mjs';
 import { cleanEnv, startHeadgate } from '../support/headgate.mjs';
-import { kafkaClient } from '../support/kafka.mjs';
+import { kafkaClient, sharedKafka } from '../support/kafka.mjs';
 import { build, run, start, stop, tempDir } from '../support/proc.mjs';
 import { decodeReply, encodeRequest } from '../support/sqlwire.mjs';
 import { stage } from '../support/stage.mjs';
@@ -74,12 +75,38 @@ test('--mock answers a request without reply topic on sql.rpc.responses, and pas
   assert.deepEqual(decodeReply(mine().value), { correlationId: id, ok: true, errorCode: 0, errorMessage: undefined, rows: ['{"mock":true}'] });
 });
 
-test('--help names its options; without a database or --mock it does not start', { timeout: 30000 }, async () => {
+test('a reply to a topic that is gone does not make it anew; the topic of requests is made', { timeout: 90000 }, async (t) => {
+  const kafka = await sharedKafka(), tag = randomBytes(4).toString('hex');
+  const admin = kafkaClient(kafka.brokers).admin(), producer = kafkaClient(kafka.brokers).producer();
+  await Promise.all([admin.connect(), producer.connect()]);
+  t.after(() => Promise.allSettled([admin.disconnect(), producer.disconnect()]));
+  const w = worker(t, ['--db', path.join(tempDir('db'), 'x.db'), '--seed', '--brokers', kafka.brokers, '--topic', `requests.${tag}`]);
+  await waitFor(() => w.log().includes('serving'), { ms: 40000, what: () => `the worker; its log:\n${w.log()}` });
+  assert.deepEqual((await admin.listTopics()).filter((name) => name.endsWith(tag)), [`requests.${tag}`]);
+  const ask = (correlationId, replyTopic) => ({ key: correlationId, value: encodeRequest({ correlationId, replyTopic, method: 'TABLE_EXISTS', tableName: 'tasks' }) });
+  await producer.send({ topic: `requests.${tag}`, messages: [ask('late', `gone.${tag}`)] });
+  await waitFor(() => w.log().includes(`reply to gone.${tag}: `), { ms: 40000, what: () => `the worker to give up; its log:\n${w.log()}` });
+  assert.deepEqual((await admin.listTopics()).filter((name) => name.endsWith(tag)), [`requests.${tag}`]);
+});
+
+test('--help names its options; a bad one is told with the nearest right one; without a database or --mock it does not start', { timeout: 30000 }, async () => {
   const help = await run([program, '--help'], { env: cleanEnv() });
   assert.equal(help.code, 0);
   for (const option of ['brokers', 'db', 'seed', 'mock', 'solo', 'group', 'topic', 'max-age', 'max-reply']) assert.match(help.stdout, new RegExp(`--${option}\\b`));
   const man = readFileSync(path.join(build, '../../docs/man/headgate-sqlworker.1'), 'utf8');
   for (const [, option] of help.stdout.matchAll(/^ +--([a-z-]+)/gm)) assert.match(man, new RegExp(`Fl -${option}\\b`), `--${option} in the man page`);
+  for (const [args, says] of [
+    [['--broker', 'x'], '--broker: unknown option; the nearest is --brokers (try --help)'],
+    [['--max-agee=3'], '--max-agee=3: unknown option; the nearest is --max-age (try --help)'],
+    [['--xyz'], '--xyz: unknown option (try --help)'], [['mock'], 'mock: not an option (try --help)'],
+    [['--db'], '--db: needs a value (try --help)'], [['--mock', '--topic='], '--topic=: needs a value (try --help)'],
+    [['--mock', '--group', ''], '--group: needs a value (try --help)'], [['--mock=1'], '--mock=1: takes no value (try --help)'],
+    [['--mock', '--max-age', '30s'], '--max-age: not a number (try --help)'],
+    [['--mock', '--max-age', '1'], '--max-age: out of range, 100 to 2147483647 (try --help)'],
+  ]) {
+    const r = await run([program, ...args], { env: cleanEnv() });
+    assert.deepEqual([r.code, r.stderr.trim()], [2, `headgate-sqlworker: ${says}`]);
+  }
   for (const args of [[], ['--mock', '--db', '/nonexistent/x']]) {
     const r = await run([program, ...args], { env: cleanEnv() });
     assert.equal(r.code, 1);

@@ -499,6 +499,39 @@ static void a_made_table_is_served_logged_and_walled(void **state)
     want_refused(&r, 1, "there already");
 }
 
+/* SQLite itself would keep any of these in any column. */
+static void a_made_column_of_numbers_holds_numbers(void **state)
+{
+    static const struct hg_fbw_column cols[] = {
+        COL("id", .type = 7, .constraints = PK),
+        COL("n", .type = 8, .nullable = true),
+        COL("x", .type = 12, .nullable = true),
+        COL("d", .type = 9, .nullable = true),
+    };
+    static const char *const rows[][2] = {
+        {"{\"n\":\"abc\"}", "n is a whole number"},
+        {"{\"n\":5.5}", "n is a whole number"},
+        {"{\"x\":\"\"}", "x is a number"},
+        {"{\"d\":[1]}", "d is a number"},
+        {"{\"n\":\"12\",\"x\":7,\"d\":\"0.5\"}", NULL},
+        {"{\"n\":5.0,\"x\":null}", NULL},
+    };
+    struct hg_sq_query q = on("demo", "numbers");
+    struct hgt_reply r;
+    (void)state;
+    create("demo", "numbers", cols, 4, false, &r);
+    assert_true(r.ok);
+    for (size_t i = 0; i < HG_COUNTOF(rows); i++) {
+        call(2, &q, "", rows[i][0], &r);
+        assert_true(rows[i][1] ? !r.ok : r.ok);
+        if (rows[i][1])
+            want_refused(&r, 1, rows[i][1]);
+    }
+    call(1, &q, "1", "", &r);
+    assert_string_equal(r.rows[0],
+                        "{\"id\":1,\"n\":12,\"x\":7.0,\"d\":0.5,\"company_id\":\"demo\"}");
+}
+
 static void what_sqlite_would_not_keep_is_refused(void **state)
 {
 #define ID COL("id", .type = 7, .constraints = PK)
@@ -595,6 +628,7 @@ int main(void)
         cmocka_unit_test(table_exists),
         cmocka_unit_test(aggregates_are_exact_and_walled),
         cmocka_unit_test(a_made_table_is_served_logged_and_walled),
+        cmocka_unit_test(a_made_column_of_numbers_holds_numbers),
         cmocka_unit_test(what_sqlite_would_not_keep_is_refused),
         cmocka_unit_test(every_writer_is_logged),
         cmocka_unit_test(a_changed_table_is_watched_anew),
