@@ -70,7 +70,7 @@ static int take(int left, char **argv, const struct hg_cli_opt *opts, size_t n)
         *o->flag = true;
         return 1;
     }
-    if (eq ? !eq[1] : left < 2 || !*argv[1])
+    if (!eq && left < 2)
         wrong("needs a value", arg);
     *o->value = eq ? eq + 1 : argv[1];
     return eq ? 1 : 2;

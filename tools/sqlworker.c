@@ -263,6 +263,12 @@ static void open_db(struct worker *w, const char *path, bool seed)
         hg_cli_die("%.*s", HG_SLICE_ARG(hg_buf_slice(&why)));
 }
 
+static void want_name(const char *option, const char *value)
+{
+    if (value && !*value)
+        hg_cli_wrong(option, "needs a value");
+}
+
 int main(int argc, char **argv)
 {
     const char *brokers = env_or("KAFKA_BROKERS", "localhost:9092"), *path = NULL, *group = NULL;
@@ -288,6 +294,10 @@ int main(int argc, char **argv)
     hg_cli_parse(argc, argv,
                  "Answers headgate's SQL calls (Kafka, FlatBuffers) from an SQLite database.", opts,
                  HG_COUNTOF(opts));
+    want_name("--brokers", brokers);
+    want_name("--db", path);
+    want_name("--group", group);
+    want_name("--topic", topic);
     if (!path == !w.mock)
         hg_cli_die("either --db FILE or --mock is needed");
     w.limits.max_reply = (size_t)hg_cli_int("--max-reply", max_reply, 1000, 1000000000);

@@ -99,7 +99,7 @@ test('--help names its options; a bad one is told with the nearest right one; wi
     [['--broker', 'x'], '--broker: unknown option; the nearest is --brokers (try --help)'],
     [['--max-agee=3'], '--max-agee=3: unknown option; the nearest is --max-age (try --help)'],
     [['--xyz'], '--xyz: unknown option (try --help)'], [['mock'], 'mock: not an option (try --help)'],
-    [['--db'], '--db: needs a value (try --help)'], [['--mock', '--topic='], '--topic=: needs a value (try --help)'],
+    [['--db'], '--db: needs a value (try --help)'], [['--mock', '--topic='], '--topic: needs a value (try --help)'],
     [['--mock', '--group', ''], '--group: needs a value (try --help)'], [['--mock=1'], '--mock=1: takes no value (try --help)'],
     [['--mock', '--max-age', '30s'], '--max-age: not a number (try --help)'],
     [['--mock', '--max-age', '1'], '--max-age: out of range, 100 to 2147483647 (try --help)'],
