@@ -192,11 +192,21 @@ static void ask_siblings(struct hg_streams *ss, const struct hg_stream *st, bool
         ss->ops->interest(ss->ctx, st->bare->hash, hold);
 }
 
+static void leave_idle(struct hg_streams *ss, struct hg_stream *st)
+{
+    if (!st->is_idle)
+        return;
+    TAILQ_REMOVE(&ss->idle, st, idle);
+    st->is_idle = false;
+    ss->nidle--;
+}
+
 static void stream_free(struct hg_streams *ss, struct hg_stream *st)
 {
     uint64_t before = bytes_of(st);
 
     hg_timer_stop(hg_loop_timers(ss->loop), &st->linger);
+    leave_idle(ss, st);
     while (st->flights)
         flight_free(ss, st->flights); /* NOLINT(clang-analyzer-unix.Malloc): it takes it off */
     if (st->attached)
@@ -230,6 +240,22 @@ static void on_linger(void *arg, struct hg_mono now)
         return;
     }
     stream_free(ss, st);
+}
+
+/* Who subscribes to one query after the other and stays with none must not fill memory for as long
+ * as they linger. */
+static void linger(struct hg_streams *ss, struct hg_stream *st)
+{
+    TAILQ_INSERT_TAIL(&ss->idle, st, idle);
+    st->is_idle = true;
+    ss->nidle++;
+    hg_timer_start(hg_loop_timers(ss->loop), &st->linger,
+                   hg_mono_add(now_of(ss), ss->conf->interest_linger), on_linger, st);
+    if (ss->nidle <= HG_STREAMS_IDLE)
+        return;
+    st = TAILQ_FIRST(&ss->idle);
+    leave_idle(ss, st);
+    hg_timer_start(hg_loop_timers(ss->loop), &st->linger, now_of(ss), on_linger, st);
 }
 
 static void index_bare(struct hg_streams *ss, struct hg_stream *st)
@@ -318,8 +344,7 @@ void hg_sub_close(struct hg_streams *ss, struct hg_sub *sub)
     if (--fl->nsubs == 0 && !fl->flying)
         flight_free(ss, fl);
     if (st->nsubs == 0)
-        hg_timer_start(hg_loop_timers(ss->loop), &st->linger,
-                       hg_mono_add(now_of(ss), ss->conf->interest_linger), on_linger, st);
+        linger(ss, st);
     HG_DEC(ss->m, subscriptions);
     /* A caller up the stack may be looking at it: memory goes at the end of the turn. */
     sub->state = STATE_CLOSED;
@@ -1160,6 +1185,7 @@ void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
     if (!st)
         st = stream_new(ss, spec);
     hg_timer_stop(hg_loop_timers(ss->loop), &st->linger);
+    leave_idle(ss, st);
     sub = hg_calloc(1, sizeof *sub);
     *sub = (struct hg_sub){.c = spec->c,
                            .st = st,
@@ -1220,6 +1246,7 @@ void hg_stream_stalled(struct hg_streams *ss, struct hg_conn *c, uint64_t queued
 
 void hg_streams_init(struct hg_streams *ss)
 {
+    TAILQ_INIT(&ss->idle);
     hg_loop_on_reap(ss->loop, on_reap, ss);
 }
 

@@ -27,6 +27,8 @@
  * fall behind.
  * 6. A bare stream hears two keys, its routing key and its hashId; what hears the routing key only
  * is another stream, even of the same key. Both kinds of records go through the one order table.
+ * 7. Streams without subscribers linger, HG_STREAMS_IDLE of them at the most: above that the one
+ * that was left first goes at once.
  */
 #ifndef HG_WORKER_STREAM_H
 #define HG_WORKER_STREAM_H
@@ -43,6 +45,8 @@
 #include "worker/frame.h"
 #include "worker/log.h"
 #include "worker/session.h"
+
+enum { HG_STREAMS_IDLE = 65536 };
 
 struct hg_conn;
 struct hg_query;
@@ -192,11 +196,15 @@ struct hg_stream {
     uint32_t resets;       /* recent ones, paces the next flight */
     struct hg_mono reset_at;
     struct hg_timer linger;
+    TAILQ_ENTRY(hg_stream) idle;
+    bool is_idle; /* in hg_streams.idle */
     bool attached;
     uint16_t tenant_n, table_n, hash_n;
     char key[]; /* routing key; tenant, table, hashId are parts of it. node.key has one byte more if
                    bare */
 };
+
+TAILQ_HEAD(hg_idle_streams, hg_stream);
 
 struct hg_streams {
     struct hg_loop *loop;
@@ -208,6 +216,8 @@ struct hg_streams {
     /* private to stream.c */
     struct hg_map by_key, by_hash;
     struct hg_stream *lru_first, *lru_last; /* least recently fed first */
+    struct hg_idle_streams idle;            /* without subscribers; left first, first */
+    uint32_t nidle;
     uint64_t bytes;
     uint32_t next_id;
     struct hg_sub **attaching;

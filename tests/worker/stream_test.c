@@ -1392,6 +1392,46 @@ static void random_schedules_keep_the_promise(void **state)
     assert_true(t->m->snapshots_bridged > 10);
 }
 
+static void open_and_leave(struct world *t, int i)
+{
+    char table[16], key[64];
+    int n = snprintf(table, sizeof table, "t%d", i);
+    int k = snprintf(key, sizeof key, "demo_%s|q1", table);
+    struct hg_sub_spec spec = {.c = &t->c[0],
+                               .key = hg_slice_of(key, (size_t)k),
+                               .tenant = HG_SLICE_LIT("demo"),
+                               .table = hg_slice_of(table, (size_t)n),
+                               .hash_id = HG_SLICE_LIT("q1")};
+
+    hg_sub_open(&t->ss, &spec);
+    hg_sub_close(&t->ss, t->c[0].subs.first);
+}
+
+/* One client that goes through queries as fast as it can must not fill memory for a minute. */
+static void streams_left_behind_are_bounded(void **state)
+{
+    struct world *t = *state;
+    const unsigned more = 1000;
+
+    t->conf.interest_linger = 60 * HG_S;
+    t->ready = false; /* nobody is asked for anything */
+    for (int i = 0; i < HG_STREAMS_IDLE + (int)more; i++) {
+        open_and_leave(t, i);
+        if (i % 1000 == 0)
+            hg_loop_turn(t->loop, 0);
+    }
+    hg_loop_turn(t->loop, 0);
+    assert_int_equal(t->ss.by_key.count, HG_STREAMS_IDLE);
+    assert_int_equal(t->ended, more);
+    open_and_leave(t, 0); /* the first to be left is gone, the last are there */
+    assert_int_equal(t->ss.nidle, HG_STREAMS_IDLE);
+    hg_loop_turn(t->loop, 0);
+    open_and_leave(t, HG_STREAMS_IDLE + (int)more - 1);
+    hg_loop_turn(t->loop, 0);
+    assert_int_equal(t->ended, more + 1);
+    assert_int_equal(t->ss.nidle, HG_STREAMS_IDLE);
+}
+
 int main(void)
 {
 /* b_7_...: what the sources did wrong, by its number in the list of their defects. */
@@ -1426,6 +1466,7 @@ int main(void)
         T(too_large_a_snapshot_fails_its_subscription_only),
         T(b_19_no_ack_before_positions_are_known),
         T(positions_never_known_fails),
+        T(streams_left_behind_are_bounded),
         T(lagging_reader_is_pulled_in_order),
         T(who_falls_out_of_the_log_overflows),
         T(stalled_reader_overflows_by_bytes),
