@@ -201,7 +201,7 @@ static unsigned shortest(double d, char digits[18], int *exp)
     for (const char *p = text; *p != 'e'; p++)
         if (*p != '.')
             digits[n++] = *p;
-    *exp = atoi(strchr(text, 'e') + 1);
+    *exp = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
     while (n > 1 && digits[n - 1] == '0')
         n--;
     digits[n] = '\0';
