@@ -1,5 +1,6 @@
 #include "proto/sqlrpc.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include "common/base/err.h"
 #include "proto/fb_build.h"
@@ -181,15 +182,35 @@ void hg_sqlrpc_put_cursor(struct hg_buf *out, const struct hg_sqlrpc_reply *r)
     put_cursor(out, r, false);
 }
 
+/* What JavaScript's Number() takes and JSON does not: "+5", ".5", "5.". */
+static bool is_js_number(struct hg_slice v, double *d)
+{
+    char text[64], *end;
+    if (v.n >= sizeof(text))
+        return false;
+    for (size_t i = 0; i < v.n; i++)
+        if (!(text[i] = v.p[i]) || !strchr("0123456789+-.eE", v.p[i]))
+            return false;
+    text[v.n] = '\0';
+    *d = strtod(text, &end);
+    return !*end && isfinite(*d);
+}
+
 /* A map's values are text; the client gets numbers, as written, so that no digit is lost.
  * JavaScript's Number("") is 0. */
-static void put_agg_value(struct hg_buf *out, struct hg_slice v)
+static void put_agg_value(struct hg_buf *out, struct hg_slice text)
 {
-    bool number =
-        v.n > 0 && (v.p[0] == '-' || (v.p[0] >= '0' && v.p[0] <= '9')) && hg_json_is_valid(v);
-    while (number && strchr(" \t\r\n", v.p[v.n - 1])) /* what JSON allows behind it */
-        v.n--;
-    hg_buf_add_slice(out, number ? v : v.n ? HG_SLICE_LIT("null") : HG_SLICE_LIT("0"));
+    struct hg_slice v = hg_slice_trim(text, " \t\r\n");
+    char room[HG_NUM_JS_TEXT];
+    double d;
+    if (v.n == 0)
+        hg_buf_addc(out, '0');
+    else if ((v.p[0] == '-' || (v.p[0] >= '0' && v.p[0] <= '9')) && hg_json_is_valid(v))
+        hg_buf_add_slice(out, v);
+    else if (is_js_number(v, &d))
+        hg_buf_add(out, room, hg_num_js_text(d, room));
+    else
+        hg_buf_adds(out, "null");
 }
 
 static bool put_agg_map(struct hg_buf *out, const struct hg_sqlrpc_reply *r, unsigned map,

@@ -357,7 +357,7 @@ test('every reply kind becomes data, to the last digit; errors have the spec\'s 
   assert.equal(s.db.calls.length, before);
 });
 
-test('in a lenient profile a broken query means all rows, an unknown operator never does', { timeout: 60000 }, async (t) => {
+test('in a lenient profile a broken query means all rows, an unknown operator never does; a call without a table is sent', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { sql: { reply: () => ({ rows: [] }) }, options: { workers: 1, profile: 'v3' } });
   const c = s.keep(await Client.open(s.hg.url));
   for (const queryJson of ['{', 'null', '[1]', '7']) {
@@ -365,6 +365,9 @@ test('in a lenient profile a broken query means all rows, an unknown operator ne
     assert.equal(s.db.calls.at(-1).limit, 500);
   }
   assert.match((await call(c, 'GET_DATA', { wrapper: { filters: [{ field_name: 'a', filter_type: 'like' }] } })).error, /^bad_query: /); // B-21
+  // Without a table: the worker decides, as v3 left it to it.
+  assert.deepEqual((await call(c, 'TABLE_EXISTS', {}, { table: undefined })).data, []);
+  assert.equal(s.db.calls.at(-1).tableName, '');
 });
 
 // --- headgate-sqlworker ---

@@ -294,6 +294,31 @@ static void aggregates(void **state)
     hg_buf_fini(&b);
 }
 
+/* [a worker's text, what it is for the client: JavaScript's Number(), to the last digit] */
+static void aggregates_are_numbers(void **state)
+{
+    static const char *const values[][2] = {
+        {"+5", "5"},        {".5", "0.5"},        {"5.", "5"},           {" \t7\r\n", "7"},
+        {" ", "0"},         {"-.25e1", "-2.5"},   {"-007", "-7"},        {"12.50", "12.50"},
+        {"NaN", "null"},    {"Infinity", "null"}, {"-Infinity", "null"}, {"true", "null"},
+        {"1,5", "null"},    {"--1", "null"},      {"-", "null"},         {"1e", "null"},
+        {"+1e999", "null"}, {"0x10", "null"},     {"1 2", "null"},       {"[1]", "null"},
+    };
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(values); i++) {
+        struct hg_buf b = {0}, want = {0};
+        struct hg_fb fb = {0};
+        uint32_t pair = put_pair(&fb, "a", values[i][0]);
+        uint32_t agg = put_table(&fb, 1, hg_fb_refs(&fb, &pair, 1));
+        finish_reply(&fb, HG_SQLRPC_AGG, put_table(&fb, 0, agg), &b);
+        hg_buf_addf(&want, "{\"sumValues\":{\"a\":%s}}", values[i][1]);
+        hg_buf_addc(&want, 0);
+        expect_data(&b, want.p);
+        hg_buf_fini(&want);
+        hg_buf_fini(&b);
+    }
+}
+
 static void malformed(void **state)
 {
     (void)state;
@@ -556,6 +581,7 @@ int main(void)
         cmocka_unit_test(failures),
         cmocka_unit_test(cursors),
         cmocka_unit_test(aggregates),
+        cmocka_unit_test(aggregates_are_numbers),
         cmocka_unit_test(malformed),
         cmocka_unit_test(requests),
         cmocka_unit_test(get_data_without_a_query),
