@@ -1,5 +1,5 @@
 /*
- * The only C++ of the project: FlatBuffers of others, verified and read by the official headers. No
+ * The only C++ of the gateway: FlatBuffers of others, verified and read by the official headers. No
  * exceptions, no RTTI, nothing of libstdc++ at link time. Everything here is called from C by
  * sqlrpc.h and query_tree.h.
  */
@@ -9,6 +9,7 @@ extern "C" {
 #define FLATBUFFERS_ASSERT(x) HG_BUG_ON(!(x))
 #include "sql_protocol_generated.h"
 
+#include "proto/fb_vectors.hh"
 #include "proto/query_tree.h"
 #include "proto/request.h"
 
@@ -17,10 +18,7 @@ namespace
 
 using SqlSchema::FilterValue;
 
-enum {
-    MAX_FB_DEPTH = 80,      /* a filter nests a table per level; 32 levels are allowed */
-    MAX_REPLY_TABLES = 8192 /* rows are text; tables are the cursor's columns and the aggregates */
-};
+enum { MAX_FB_DEPTH = 80 }; /* a filter nests a table per level; 32 levels are allowed */
 
 hg_slice text_of(const flatbuffers::String *s)
 {
@@ -424,15 +422,36 @@ int read_request(reader *r, const SqlRpc::RequestEnvelope *e, hg_request *to)
     return read_payload(r, e, to);
 }
 
-template <typename T>
-const T *verified_root(const void *bytes, size_t n, size_t max_tables = SIZE_MAX)
+/* NULL: malformed, or *repeated. */
+template <typename T> const T *verified_root(const void *bytes, size_t n, bool *repeated)
 {
     auto p = static_cast<const uint8_t *>(bytes);
     /* A table takes 8 bytes with the reference to it; more tables than that is one table met again
      * and again. */
-    flatbuffers::Verifier v(p, n, MAX_FB_DEPTH,
-                            static_cast<flatbuffers::uoffset_t>(HG_MIN(n / 8 + 16, max_tables)));
-    return v.VerifyBuffer<T>(nullptr) ? flatbuffers::GetRoot<T>(p) : nullptr;
+    auto tables = static_cast<uoffset_t>(n / 8 + 16);
+    vector_walk w(p, n, MAX_FB_DEPTH, tables);
+    bool good = walk(&w, static_cast<const T *>(nullptr));
+    *repeated = w.repeated;
+    flatbuffers::Verifier v(p, n, MAX_FB_DEPTH, tables);
+    return good && v.VerifyBuffer<T>(nullptr) ? flatbuffers::GetRoot<T>(p) : nullptr;
+}
+
+/* The reader of n bytes at p, of which text may come to max_text. */
+reader reader_of(hg_query *q, size_t n, size_t max_text, char *why)
+{
+    reader r = {};
+    r.q = q;
+    r.why = why;
+    r.to = room{&q->pool, n, max_text};
+    r.path.text[0] = '$';
+    r.path.n = 1;
+    return r;
+}
+
+int bad_root(reader *r, bool repeated, const char *what)
+{
+    return hg_query_fault(&r->path, r->why, repeated ? "one list is used many times" : "not a %s",
+                          what);
 }
 
 /* ---- replies ---- */
@@ -516,31 +535,24 @@ extern "C" {
 
 int hg_query_read_fb(const void *bytes, size_t n, hg_query *q, char why[HG_QUERY_WHY_MAX])
 {
-    reader r = {};
-    r.q = q;
-    r.why = why;
-    r.to = room{&q->pool, n, HG_QUERY_MAX_JSON};
-    r.path.text[0] = '$';
-    r.path.n = 1;
-    auto s = verified_root<SqlSchema::StreamingSqlDataFilter>(bytes, n);
-    return s ? read_query(&r, s) : hg_query_fault(&r.path, why, "not a StreamingSqlDataFilter");
+    bool repeated;
+    reader r = reader_of(q, n, HG_QUERY_MAX_JSON, why);
+    auto s = verified_root<SqlSchema::StreamingSqlDataFilter>(bytes, n, &repeated);
+    return s ? read_query(&r, s) : bad_root(&r, repeated, "StreamingSqlDataFilter");
 }
 
 int hg_query_read_request(const void *bytes, size_t n, hg_request *to, char why[HG_QUERY_WHY_MAX])
 {
-    reader r = {};
-    r.q = to->query;
-    r.why = why;
-    r.to = room{&r.q->pool, n, HG_REQUEST_MAX};
-    r.path.text[0] = '$';
-    r.path.n = 1;
-    auto e = verified_root<SqlRpc::RequestEnvelope>(bytes, n);
-    return e ? read_request(&r, e, to) : hg_query_fault(&r.path, why, "not a RequestEnvelope");
+    bool repeated;
+    reader r = reader_of(to->query, n, HG_REQUEST_MAX, why);
+    auto e = verified_root<SqlRpc::RequestEnvelope>(bytes, n, &repeated);
+    return e ? read_request(&r, e, to) : bad_root(&r, repeated, "RequestEnvelope");
 }
 
 bool hg_fb_read_reply(const void *bytes, size_t n, hg_sqlrpc_reply *r)
 {
-    return read_reply(verified_root<SqlRpc::ResponseEnvelope>(bytes, n, MAX_REPLY_TABLES), r);
+    bool repeated;
+    return read_reply(verified_root<SqlRpc::ResponseEnvelope>(bytes, n, &repeated), r);
 }
 
 hg_slice hg_sqlrpc_row(const hg_sqlrpc_reply *r, uint32_t i)

@@ -36,6 +36,16 @@ static int read_text(struct hg_query_reader *r, struct hg_json_val v, union hg_v
     return hg_query_read_text(r, v, &out->text);
 }
 
+/* Absent is "", but an element that is null is a text like any other. */
+static int read_text_element(struct hg_query_reader *r, struct hg_json_val v,
+                             union hg_value_item *out)
+{
+    int rc = read_text(r, v, out);
+    if (rc == 0 && hg_json_type(v) == HG_JSON_NULL)
+        out->text = HG_SLICE_LIT("null");
+    return rc;
+}
+
 /* What JavaScript's Number() makes of it, as far as that is a number. */
 static bool lenient_number(struct hg_json_val v, double *out)
 {
@@ -131,7 +141,7 @@ static const struct kind {
     {HG_VALUE_NULL, NULL, NULL, " ", 0},
     {HG_VALUE_INT64, read_integer, "value", " value ", HG_VALUE_INT64S},
     {HG_VALUE_TIMESTAMP, read_integer, "epoch", " epoch unit ", 0},
-    {HG_VALUE_STRINGS, read_text, "values", " values ", 0},
+    {HG_VALUE_STRINGS, read_text_element, "values", " values ", 0},
     {HG_VALUE_INT64S, read_integer, "values", " values ", 0},
     {HG_VALUE_NUMBERS, read_number, "values", " values ", 0},
     {HG_VALUE_BOOLS, read_flag, "values", " values ", 0},
@@ -260,12 +270,13 @@ int hg_query_read_value(struct hg_query_reader *r, struct hg_json_val v, struct 
     bool range = hg_slice_is(name, hg_query_kind_names[HG_VALUE_KINDS]);
     if (!k && !range)
         return r->strict ? unknown_kind(r, name) : 0;
-    size_t mark = hg_query_enter(&r->path, range ? hg_query_kind_names[HG_VALUE_KINDS]
-                                                 : hg_query_kind_names[k->kind]);
-    if (r->strict && hg_json_type(first) != HG_JSON_OBJECT &&
-        (!k || k->member || hg_query_given(first))) /* {"NullValue":null} is as good as any */
+    const char *tag = hg_query_kind_names[range ? (unsigned)HG_VALUE_KINDS : k->kind];
+    struct hg_json_val payload = hg_json_get(v, tag); /* the last of that name, as everywhere */
+    size_t mark = hg_query_enter(&r->path, tag);
+    if (r->strict && hg_json_type(payload) != HG_JSON_OBJECT &&
+        (!k || k->member || hg_query_given(payload))) /* {"NullValue":null} is as good as any */
         return FAULT(r, "expected an object");
-    int rc = range ? read_range(r, first, out) : read_kind(r, k, first, out);
+    int rc = range ? read_range(r, payload, out) : read_kind(r, k, payload, out);
     if (rc == 0)
         hg_query_leave(&r->path, mark);
     return rc;

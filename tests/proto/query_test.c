@@ -5,6 +5,7 @@
  */
 #include "tests/support/hgtest.h"
 #include "common/base/err.h"
+#include "proto/fb_build.h"
 #include "proto/query.h"
 #include "proto/query_tree.h"
 
@@ -445,6 +446,29 @@ static void lenient_defaults_are_the_sources(void **state)
     hg_query_free(q);
 }
 
+/* Of equal keys the last one counts, and an element that is null is the text String() makes of it.
+ */
+static void odd_values_are_what_javascript_sees(void **state)
+{
+    (void)state;
+    for (int strict = 0; strict < 2; strict++) {
+        struct hg_query *q =
+            read_ok(BASIC("equals",
+                          "{\"StringValue\":{\"value\":\"a\"},\"StringValue\":{\"value\":\"b\"}}"),
+                    strict);
+        assert_true(hg_slice_is(q->wrapper->kids[0].value.one.text, "b"));
+        hg_query_free(q);
+    }
+    struct hg_query *q =
+        read_ok(BASIC("in", "{\"StringList\":{\"values\":[null,true,1e2,\"\"]}}"), false);
+    const struct hg_value *v = &q->wrapper->kids[0].value;
+    static const char *const want[] = {"null", "true", "100", ""};
+    assert_int_equal(v->n, HG_COUNTOF(want));
+    for (size_t i = 0; i < v->n; i++)
+        assert_true(hg_slice_is(v->list[i].text, want[i]));
+    hg_query_free(q);
+}
+
 /* Without a limit, or with 0, whatever hash and schema_version say. */
 static bool asks_for_all(const char *json)
 {
@@ -568,6 +592,62 @@ static void malformed_bytes_are_refused(void **state)
     hg_buf_fini(&b);
 }
 
+/* A wrapper of n filters that are all the same table, whose list of texts has m elements; of a
+ * cursor the same. */
+static void put_shared(struct hg_buf *out, unsigned n, unsigned m, bool cursor)
+{
+    struct hg_fb fb = {0};
+    struct hg_fb_table list = {0}, one = {0}, wrapper = {0}, root = {0};
+    uint32_t *refs = calloc(n + m, sizeof(*refs));
+    uint64_t *types = calloc(n, sizeof(*types));
+    uint32_t text = hg_fb_string(&fb, HG_SLICE_LIT("f"));
+    for (unsigned i = 0; i < m; i++)
+        refs[i] = text;
+    hg_fb_set_ref(&list, 0, hg_fb_refs(&fb, refs, m));
+    uint32_t value = hg_fb_end(&fb, &list);
+    hg_fb_set_ref(&one, 0, text);
+    hg_fb_set(&one, 1, 1, HG_VALUE_STRINGS);
+    hg_fb_set_ref(&one, 2, value);
+    if (!cursor)
+        hg_fb_set(&one, 3, 1, 33); /* inList */
+    uint32_t shared = hg_fb_end(&fb, &one);
+    for (unsigned i = 0; i < n; i++) {
+        refs[i] = shared;
+        types[i] = 2;
+    }
+    if (!cursor) {
+        hg_fb_set(&wrapper, 0, 1, 1);
+        hg_fb_set_ref(&wrapper, 1, hg_fb_scalars(&fb, types, n, 1));
+        hg_fb_set_ref(&wrapper, 2, hg_fb_refs(&fb, refs, n));
+    }
+    uint32_t at = cursor ? hg_fb_refs(&fb, refs, n) : hg_fb_end(&fb, &wrapper);
+    hg_fb_set_ref(&root, cursor ? 4 : 1, at);
+    hg_fb_finish(&fb, hg_fb_end(&fb, &root), out);
+    free(refs);
+    free(types);
+}
+
+/* To verify it would cost n times m; that is seen before. */
+static void one_list_behind_many_filters(void **state)
+{
+    (void)state;
+    for (int cursor = 0; cursor < 2; cursor++) {
+        struct hg_buf b = {0};
+        struct hg_query *q;
+        char why[HG_QUERY_WHY_MAX];
+        put_shared(&b, 2000, 8000, cursor);
+        assert_true(b.n <= HG_QUERY_MAX_FB);
+        assert_int_equal(hg_query_from_fb(hg_buf_slice(&b), false, &q, why), -HG_E_BAD_QUERY);
+        assert_string_equal(why, "$: one list is used many times");
+        hg_buf_reset(&b);
+        put_shared(&b, 1, 8000, cursor);
+        assert_int_equal(hg_query_from_fb(hg_buf_slice(&b), false, &q, why), 0);
+        assert_int_equal(cursor ? q->cursor[0].value.n : q->wrapper->kids[0].value.n, 8000);
+        hg_query_free(q);
+        hg_buf_fini(&b);
+    }
+}
+
 /* What only bytes can hold wrong, or what a lenient reader let through: strict refuses it with the
  * path, too. */
 static void strict_judges_bytes_too(void **state)
@@ -615,9 +695,11 @@ int main(void)
         cmocka_unit_test(refused_with_the_path),
         cmocka_unit_test(every_operator),
         cmocka_unit_test(lenient_defaults_are_the_sources),
+        cmocka_unit_test(odd_values_are_what_javascript_sees),
         cmocka_unit_test(fingerprints_tell_queries_apart),
         cmocka_unit_test(caps_hold),
         cmocka_unit_test(malformed_bytes_are_refused),
+        cmocka_unit_test(one_list_behind_many_filters),
         cmocka_unit_test(strict_judges_bytes_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
