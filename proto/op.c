@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include "common/base/err.h"
 #include "common/base/num.h"
+#include "proto/base64.h"
 #include "proto/typed.h"
 
 /* ---- the rows ---- */
 
-enum type { T_NONE, T_NAME, T_TEXT, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
+enum type { T_NONE, T_NAME, T_TEXT, T_B64, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
 enum need { NEED_OPT, NEED_REQ };
 
 struct field {
@@ -63,6 +64,11 @@ static bool read_text(struct hg_json_val v, struct hg_slice *out)
     return out->p != NULL;
 }
 
+static bool read_b64(struct hg_json_val v, struct hg_slice *out)
+{
+    return read_text(v, out) && hg_b64_is_clean(*out);
+}
+
 static bool read_count(struct hg_json_val v, struct hg_op_count *out)
 {
     const char *why;
@@ -115,6 +121,8 @@ static bool read_field(struct hg_json_val v, const struct field *f, void *to)
         return read_name(v, to);
     case T_TEXT:
         return read_text(v, to);
+    case T_B64:
+        return read_b64(v, to);
     case T_COUNT:
         return read_count(v, to);
     case T_FLAG:
@@ -251,11 +259,15 @@ struct hg_slice hg_op_id(const struct hg_op_ids *ids, size_t i)
 
 static const char *type_words(enum type type)
 {
-    static const char *const words[] = {
-        [T_NONE] = "",        [T_NAME] = "string, not empty",
-        [T_TEXT] = "string",  [T_COUNT] = "integer or decimal string",
-        [T_FLAG] = "boolean", [T_CHOICE] = "word",
-        [T_RAW] = "any",      [T_IDS] = "string or array of strings"};
+    static const char *const words[] = {[T_NONE] = "",
+                                        [T_NAME] = "string, not empty",
+                                        [T_TEXT] = "string",
+                                        [T_B64] = "base64",
+                                        [T_COUNT] = "integer or decimal string",
+                                        [T_FLAG] = "boolean",
+                                        [T_CHOICE] = "word",
+                                        [T_RAW] = "any",
+                                        [T_IDS] = "string or array of strings"};
     return words[type];
 }
 
@@ -288,8 +300,9 @@ void hg_op_docs(struct hg_buf *out)
 /* ---- --print=ops-json ---- */
 
 static const char *const type_names[] = {
-    [T_NONE] = "NONE", [T_NAME] = "NAME",     [T_TEXT] = "TEXT", [T_COUNT] = "COUNT",
-    [T_FLAG] = "FLAG", [T_CHOICE] = "CHOICE", [T_RAW] = "RAW",   [T_IDS] = "IDS"};
+    [T_NONE] = "NONE",     [T_NAME] = "NAME",   [T_TEXT] = "TEXT",
+    [T_B64] = "B64",       [T_COUNT] = "COUNT", [T_FLAG] = "FLAG",
+    [T_CHOICE] = "CHOICE", [T_RAW] = "RAW",     [T_IDS] = "IDS"};
 
 static void json_member(struct hg_buf *out, const char *key, const char *text)
 {

@@ -49,6 +49,7 @@ enum { HG_OP_FRAME_RAW = 1, HG_OP_FRAME_TAGGED = 2 };
 
 #define HG_OP_C_NAME struct hg_slice
 #define HG_OP_C_TEXT struct hg_slice
+#define HG_OP_C_B64 struct hg_slice
 #define HG_OP_C_RAW struct hg_slice
 #define HG_OP_C_COUNT struct hg_op_count
 #define HG_OP_C_FLAG bool

@@ -23,13 +23,14 @@ const name = (v) => text(v) && v !== '';
 const takes = {
   NAME: name,
   TEXT: text,
+  B64: (v) => text(v) && /^[\w+/-]*$/.test(v) && v.length % 4 !== 1,
   COUNT: (v) => (Number.isInteger(v) && v >= 0 && v < 2 ** 64) || (text(v) && /^\d{1,19}$/.test(v)),
   FLAG: (v) => typeof v === 'boolean',
   CHOICE: (v, field) => field.words.split('|').includes(v),
   RAW: () => true,
   IDS: (v) => name(v) || (Array.isArray(v) && v.every(name)),
 };
-const samples = { NAME: 'x', TEXT: 'x', COUNT: 1, FLAG: true, CHOICE: undefined, RAW: {}, IDS: 'x' };
+const samples = { NAME: 'x', TEXT: 'x', B64: 'eA==', COUNT: 1, FLAG: true, CHOICE: undefined, RAW: {}, IDS: 'x' };
 // Rules between fields: what a message needs besides its required fields to be a good one.
 const besides = { subscribe: { queryJson: '{}' }, publish: { room: 'r', text: 'x' }, sendTo: { text: 'x' } };
 const rules = {

@@ -6,7 +6,7 @@
 #include "common/base/err.h"
 #include "proto/op.h"
 
-enum type { T_NAME, T_TEXT, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
+enum type { T_NAME, T_TEXT, T_B64, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
 enum { NEED_OPT, NEED_REQ };
 
 static const struct row {
@@ -38,9 +38,11 @@ static const struct value {
     {"18446744073709551616", TAKES(RAW)},
     {"-1", TAKES(RAW)},
     {"1.5", TAKES(RAW)},
-    {"\"\"", TAKES(RAW) | TAKES(TEXT)},
-    {"\"abc\"", TAKES(RAW) | TAKES(TEXT) | TAKES(NAME) | TAKES(IDS)},
-    {"\"12\"", TAKES(RAW) | TAKES(TEXT) | TAKES(NAME) | TAKES(IDS) | TAKES(COUNT)},
+    {"\"\"", TAKES(RAW) | TAKES(TEXT) | TAKES(B64)},
+    {"\"abc\"", TAKES(RAW) | TAKES(TEXT) | TAKES(B64) | TAKES(NAME) | TAKES(IDS)},
+    {"\"-_w=\"", TAKES(RAW) | TAKES(TEXT) | TAKES(B64) | TAKES(NAME) | TAKES(IDS)},
+    {"\"abcde\"", TAKES(RAW) | TAKES(TEXT) | TAKES(NAME) | TAKES(IDS)},
+    {"\"12\"", TAKES(RAW) | TAKES(TEXT) | TAKES(B64) | TAKES(NAME) | TAKES(IDS) | TAKES(COUNT)},
     {"\" 12\"", TAKES(RAW) | TAKES(TEXT) | TAKES(NAME) | TAKES(IDS)},
     {"[]", TAKES(RAW) | TAKES(IDS)},
     {"[\"a\",\"b\"]", TAKES(RAW) | TAKES(IDS)},
@@ -53,7 +55,7 @@ static const struct value {
 static const char *sample(const struct row *r)
 {
     static const char *const samples[] = {
-        [T_NAME] = "\"name\"", [T_TEXT] = "\"\"",     [T_COUNT] = "7",
+        [T_NAME] = "\"name\"", [T_TEXT] = "\"\"",     [T_B64] = "\"YQ==\"", [T_COUNT] = "7",
         [T_FLAG] = "true",     [T_RAW] = "{\"x\":1}", [T_IDS] = "\"id\""};
     static char word[64];
     if (r->type != T_CHOICE)
