@@ -1,6 +1,7 @@
 #include "tools/calls_priv.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include "common/base/err.h"
 #include "proto/utf8.h"
 #include "tools/store.h"
@@ -18,6 +19,10 @@ int hg_call_failed(struct hg_call *c)
 {
     int code = sqlite3_errcode(c->db) & 0xff;
     hg_buf_addf(&c->why, "%s", sqlite3_errmsg(c->db));
+    if (code == SQLITE_INTERRUPT) {
+        hg_buf_reset(&c->why);
+        return hg_call_bad(c, "the call takes too long");
+    }
     bool caller = code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH || code == SQLITE_TOOBIG;
     return caller ? -HG_E_BAD_QUERY : -HG_E_SYS;
 }
@@ -479,12 +484,30 @@ void hg_call_refuse(struct hg_arena *a, const struct hg_fbw_request *rq, unsigne
                                              .message = hg_call_keep(a, text.p, text.n)}};
 }
 
+static int64_t clock_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Asked every PROGRESS_STEPS instructions of SQLite's; true gives the statement up. */
+enum { PROGRESS_STEPS = 100 };
+static int is_over(void *deadline_ms)
+{
+    return clock_ms() > *(const int64_t *)deadline_ms;
+}
+
 void hg_call_run(sqlite3 *db, const struct hg_call_limits *lim, const struct hg_fbw_request *rq,
                  struct hg_arena *a, struct hg_call_answer *ans)
 {
     struct hg_call c = {.db = db, .lim = lim, .rq = rq, .a = a, .ans = ans};
+    int64_t deadline_ms = clock_ms() + lim->max_ms;
     *ans = (struct hg_call_answer){.reply.correlation_id = rq->correlation_id};
+    if (lim->max_ms > 0)
+        sqlite3_progress_handler(db, PROGRESS_STEPS, is_over, &deadline_ms);
     int rc = run(&c);
+    sqlite3_progress_handler(db, 0, NULL, NULL);
     if (rc < 0)
         hg_call_refuse(a, rq,
                        rc == -HG_E_SYS || rc == -HG_E_NOMEM ? HG_FBW_INTERNAL : HG_FBW_BAD_REQUEST,

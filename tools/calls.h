@@ -20,6 +20,7 @@
 struct hg_call_limits {
     size_t max_reply; /* bytes of rows in one answer */
     int64_t now_us;   /* wall clock, for a column updated_at */
+    int64_t max_ms;   /* a call that takes longer is given up; 0: none is */
 };
 
 struct hg_call_answer {

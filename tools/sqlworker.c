@@ -273,7 +273,7 @@ int main(int argc, char **argv)
 {
     const char *brokers = env_or("KAFKA_BROKERS", "localhost:9092"), *path = NULL, *group = NULL;
     const char *topic = env_or("SQL_RPC_REQUEST_TOPIC", "sql.rpc.requests");
-    const char *max_age = "30000", *max_reply = "16000000";
+    const char *max_age = "30000", *max_reply = "16000000", *max_time = "10000";
     bool seed = false;
     struct worker w = {0};
     const struct hg_cli_opt opts[] = {
@@ -290,6 +290,7 @@ int main(int argc, char **argv)
         {"topic", "NAME", "topic of the requests (SQL_RPC_REQUEST_TOPIC)", &topic, NULL},
         {"max-age", "MS", "drop requests older than this", &max_age, NULL},
         {"max-reply", "BYTES", "refuse to answer with more", &max_reply, NULL},
+        {"max-time", "MS", "give up a call that takes longer", &max_time, NULL},
     };
     hg_cli_parse(argc, argv,
                  "Answers headgate's SQL calls (Kafka, FlatBuffers) from an SQLite database.", opts,
@@ -302,6 +303,7 @@ int main(int argc, char **argv)
         hg_cli_die("either --db FILE or --mock is needed");
     w.limits.max_reply = (size_t)hg_cli_int("--max-reply", max_reply, 1000, 1000000000);
     w.max_age_ms = hg_cli_int("--max-age", max_age, 100, INT32_MAX);
+    w.limits.max_ms = hg_cli_int("--max-time", max_time, 1, INT32_MAX);
     hg_cli_catch_signals();
     if (path)
         open_db(&w, path, seed);

@@ -80,7 +80,7 @@ test('a reply to a topic that is gone does not make it anew; the topic of reques
   const admin = kafkaClient(kafka.brokers).admin(), producer = kafkaClient(kafka.brokers).producer();
   await Promise.all([admin.connect(), producer.connect()]);
   t.after(() => Promise.allSettled([admin.disconnect(), producer.disconnect()]));
-  const w = worker(t, ['--db', path.join(tempDir('db'), 'x.db'), '--seed', '--brokers', kafka.brokers, '--topic', `requests.${tag}`]);
+  const w = worker(t, ['--db', path.join(tempDir('db'), 'x.db'), '--seed', '--brokers', kafka.brokers, '--topic', `requests.${tag}`, '--group', `workers-${tag}`]);
   await waitFor(() => w.log().includes('serving'), { ms: 40000, what: () => `the worker; its log:\n${w.log()}` });
   assert.deepEqual((await admin.listTopics()).filter((name) => name.endsWith(tag)), [`requests.${tag}`]);
   const ask = (correlationId, replyTopic) => ({ key: correlationId, value: encodeRequest({ correlationId, replyTopic, method: 'TABLE_EXISTS', tableName: 'tasks' }) });
@@ -92,7 +92,7 @@ test('a reply to a topic that is gone does not make it anew; the topic of reques
 test('--help names its options; a bad one is told with the nearest right one; without a database or --mock it does not start', { timeout: 30000 }, async () => {
   const help = await run([program, '--help'], { env: cleanEnv() });
   assert.equal(help.code, 0);
-  for (const option of ['brokers', 'db', 'seed', 'mock', 'solo', 'group', 'topic', 'max-age', 'max-reply']) assert.match(help.stdout, new RegExp(`--${option}\\b`));
+  for (const option of ['brokers', 'db', 'seed', 'mock', 'solo', 'group', 'topic', 'max-age', 'max-reply', 'max-time']) assert.match(help.stdout, new RegExp(`--${option}\\b`));
   const man = readFileSync(path.join(build, '../../docs/man/headgate-sqlworker.1'), 'utf8');
   for (const [, option] of help.stdout.matchAll(/^ +--([a-z-]+)/gm)) assert.match(man, new RegExp(`Fl -${option}\\b`), `--${option} in the man page`);
   for (const [args, says] of [

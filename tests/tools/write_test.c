@@ -1,7 +1,8 @@
 /*
  * What is written is what is read: values that SQLite would round, cut off or keep as no text are
  * refused, JSON columns keep the JSON they were given, and no row, whoever wrote it, spoils the
- * answer. Snapshot and change source see the same in a JSON column.
+ * answer. Snapshot and change source see the same in a JSON column. Nor does one call hold up all
+ * others.
  */
 #include "tests/support/hgtest.h"
 #include "common/base/err.h"
@@ -12,6 +13,7 @@
 #include "tools/store.h"
 
 static sqlite3 *db;
+static int64_t max_ms;
 
 static int setup(void **state)
 {
@@ -38,7 +40,7 @@ static int teardown(void **state)
 static const char *run(unsigned method, const char *table, const char *json)
 {
     static char out[8192];
-    const struct hg_call_limits lim = {.max_reply = 100000};
+    const struct hg_call_limits lim = {.max_reply = 100000, .max_ms = max_ms};
     struct hg_fbw_request rq = {
         .method = method,
         .query = {.company = HG_SLICE_LIT("demo"), .table = hg_slice_str(table)},
@@ -204,6 +206,26 @@ static void a_table_has_one_spelling(void **state)
     assert_string_equal(run(HG_FBW_GET_DATA, "v", ""), "");
 }
 
+/* One call does not keep all others waiting: a database without an end is left. */
+static void a_call_that_takes_too_long_is_given_up(void **state)
+{
+    (void)state;
+    exec("CREATE TABLE slow (id INTEGER PRIMARY KEY, company_id TEXT);"
+         "CREATE TRIGGER slow_ins BEFORE INSERT ON slow BEGIN SELECT count(*) FROM v a, v b, v c, "
+         "v d,"
+         " v e, v f, v g, v h; END;"
+         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+         " INSERT INTO v(company_id, n) SELECT 'demo', i FROM n");
+    max_ms = 20;
+    assert_string_equal(run(HG_FBW_ADD_SINGLE, "slow", "{\"id\":1}"),
+                        "refused: the call takes too long");
+    max_ms = 0;
+    exec("DROP TRIGGER slow_ins; DELETE FROM v");
+    assert_string_equal(run(HG_FBW_GET_DATA, "slow", ""), "");
+    assert_string_equal(run(HG_FBW_ADD_SINGLE, "slow", "{\"id\":1}"),
+                        "{\"id\":1,\"company_id\":\"demo\"}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +234,7 @@ int main(void)
         cmocka_unit_test(json_columns_keep_what_they_were_given),
         cmocka_unit_test(a_row_that_is_no_text_is_mended),
         cmocka_unit_test(a_table_has_one_spelling),
+        cmocka_unit_test(a_call_that_takes_too_long_is_given_up),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
