@@ -9,7 +9,7 @@
 /* ---- the rows ---- */
 
 enum type { T_NONE, T_NAME, T_TEXT, T_B64, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
-enum need { NEED_OPT, NEED_REQ };
+enum need { NEED_OPT, NEED_REQ, NEED_V3 };
 
 struct field {
     enum type type;
@@ -150,8 +150,13 @@ static int read_fields(struct hg_op *op, struct hg_json_val msg, const struct fi
 {
     for (; f->type != T_NONE; f++) {
         struct hg_json_val v = hg_json_get(msg, f->json);
-        if (v.node ? !read_field(v, f, (char *)op + f->at) : f->need == NEED_REQ)
-            return refuse(op, f->json, f->expected);
+        if (v.node ? read_field(v, f, (char *)op + f->at) : f->need != NEED_REQ)
+            continue;
+        refuse(op, f->json, f->expected);
+        if (f->need != NEED_V3)
+            return -HG_E_BAD_OP;
+        *(struct hg_slice *)((char *)op + f->at) = HG_SLICE_NONE;
+        op->only_v3 = true;
     }
     return 0;
 }
@@ -237,6 +242,9 @@ int hg_op_decode(struct hg_slice text, struct hg_op *op)
     rc = find_op(op, msg);
     if (rc == 0)
         rc = read_fields(op, msg, rows[op->kind].fields);
+    if (rc == 0 && op->only_v3)
+        return -HG_E_BAD_OP;
+    op->only_v3 = false;
     return rc < 0 ? rc : check_op(op);
 }
 

@@ -85,6 +85,7 @@ struct hg_op {
 #undef HG_OP_END
     };
     char detail[HG_OP_DETAIL_MAX]; /* "" or what was wrong */
+    bool only_v3;                  /* only what v1 and v2 do not know is wrong; it is left out */
     struct hg_json doc;            /* the whole message, for dialects */
 };
 

@@ -76,9 +76,16 @@ static int make_accept(struct hg_slice key, char out[29], const char **why)
     return 0;
 }
 
+static bool starts(struct hg_slice token, const char *with)
+{
+    size_t n = strlen(with);
+
+    return token.n >= n && memcmp(token.p, with, n) == 0;
+}
+
 static bool is_bearer(struct hg_slice token)
 {
-    return token.n >= sizeof BEARER - 1 && memcmp(token.p, BEARER, sizeof BEARER - 1) == 0;
+    return starts(token, BEARER);
 }
 
 static void note_subprotocol(struct hg_slice token, struct hg_ws_offer *offer)
@@ -90,6 +97,8 @@ static void note_subprotocol(struct hg_slice token, struct hg_ws_offer *offer)
         offer->bearer = hg_slice_of(token.p + sizeof BEARER - 1, token.n - (sizeof BEARER - 1));
     if (hg_slice_is(token, "json"))
         offer->has_json = true;
+    if (starts(token, OWN ".") && !offer->named.p)
+        offer->named = token;
     if (hg_slice_is(token, OWN)) {
         offer->has_headgate = true;
         offer->subprotocol = token;

@@ -27,6 +27,7 @@ struct hg_ws_offer {
     bool more_bearers;           /* there is another */
     bool has_json;               /* subprotocol "json" was offered */
     bool has_headgate;           /* and "headgate", which is chosen then */
+    struct hg_slice named;       /* the first "headgate.<something>", or p == NULL */
     struct hg_slice origin;      /* p == NULL: none */
 };
 

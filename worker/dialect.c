@@ -23,6 +23,16 @@ int hg_dialect_find(struct hg_slice name)
     return -1;
 }
 
+int hg_dialect_named(struct hg_slice subprotocol)
+{
+    static const char own[] = "headgate.";
+    size_t n = sizeof own - 1;
+
+    if (subprotocol.n < n || memcmp(subprotocol.p, own, n) != 0)
+        return -1;
+    return hg_dialect_find(hg_slice_of(subprotocol.p + n, subprotocol.n - n));
+}
+
 enum hg_dialect_id hg_dialect_of(const struct hg_conf *conf, struct hg_slice path, bool subprotocol)
 {
     struct hg_slice rest = hg_slice_str(conf->profile_paths), item;

@@ -22,6 +22,8 @@ struct hg_dialect {
 const struct hg_dialect *hg_dialect(unsigned id);
 /* Profile by name ("v1"); -1 if there is none. */
 int hg_dialect_find(struct hg_slice name);
+/* "headgate.v2", a subprotocol by which a client says it itself; -1 if it is none. */
+int hg_dialect_named(struct hg_slice subprotocol);
 /* The dialect of a path: the longest prefix in profile_paths, else the option; subprotocol says
  * that json or bearer.* was offered, which counts where the profile is auto (spec 14, C-3, C-12).
  */

@@ -99,6 +99,8 @@ void hg_dispatch_message(struct hg_worker *w, struct hg_conn *c, bool binary, st
     if (binary) /* spec 2: ignored silently */
         return;
     rc = hg_op_decode(data, &op);
+    if (op.only_v3 && !hg_dialect(c->s.dialect)->v3)
+        rc = 0;
     if (rc == -HG_E_BAD_JSON)
         bad_json(w, c);
     else if (!before_ops(w, c, &op))

@@ -374,6 +374,19 @@ static bool hears_bare(const struct hg_worker *w, const struct hg_conn *c)
     return hg_dialect_hears_bare(c->s.dialect, w->conf, hg_atom_text(c->s.tenant));
 }
 
+/* v1 and v2 knew a subscription by its hashId alone: the same of another table took its place, and
+ * the table of an unsubscribe did not count. */
+static void close_all_of(struct hg_worker *w, struct hg_conn *c, struct hg_slice hash_id)
+{
+    struct hg_sub *next;
+
+    for (struct hg_sub *sub = c->s.subs.first; sub; sub = next) {
+        next = sub->next;
+        if (hg_slice_eq(hg_stream_hash_id(sub->st), hash_id))
+            hg_sub_close(&w->streams, sub);
+    }
+}
+
 static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o,
                      struct hg_query *q, struct hg_slice control)
 {
@@ -397,6 +410,8 @@ static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_
         .empty = d->empty,
     };
 
+    if (!d->v3)
+        close_all_of(w, c, o->hash_id);
     hg_route_put_key(&key, spec.tenant, o->table, o->hash_id);
     spec.key = hg_buf_slice(&key);
     if (c->s.subs.n >= (uint64_t)w->conf->max_subscriptions &&
@@ -433,6 +448,10 @@ void hg_op_do_unsubscribe(struct hg_worker *w, struct hg_conn *c, const struct h
     struct hg_buf key = {0};
     struct hg_sub *sub;
 
+    if (!hg_dialect(c->s.dialect)->v3) {
+        close_all_of(w, c, op->unsubscribe.hash_id);
+        return;
+    }
     hg_route_put_key(&key, hg_atom_text(c->s.tenant), op->unsubscribe.table,
                      op->unsubscribe.hash_id);
     sub = hg_sub_find(&w->streams, &c->s.subs, hg_buf_slice(&key), hears_bare(w, c));

@@ -143,10 +143,10 @@ static bool read_only(struct request *r)
     return false;
 }
 
-/* Of v2 and v3 (spec 13.2); v1 says its banner there. */
+/* Of v2 and v3 (spec 13.2); v1 says its banner there, and so does every other method. */
 static bool is_health(const struct request *r)
 {
-    return hg_slice_is(r->req.path, "/health") &&
+    return hg_slice_is(r->req.path, "/health") && (r->head || hg_slice_is(r->req.method, "GET")) &&
            hg_dialect_of(r->w->conf, r->req.path, false) != HG_DIALECT_V1;
 }
 
@@ -155,8 +155,7 @@ static void plain(struct request *r)
     struct hg_slice path = r->req.path;
 
     if (is_health(r)) {
-        if (read_only(r))
-            health(r);
+        health(r);
     } else if (starts(path, CONSOLE)) {
         if (read_only(r)) {
             struct hg_slice name = hg_slice_of(path.p + strlen(CONSOLE), path.n - strlen(CONSOLE));
@@ -355,11 +354,23 @@ static int check_upgrade(struct request *r, struct hg_ws_offer *offer, struct hg
     if (rc < 0)
         return rc;
     *why = NULL;
+    if (hg_dialect_named(offer->named) >= 0)
+        offer->subprotocol = offer->named;
     if (r->w->conf->auth == HG_AUTH_JWT) /* what is verified is worth stealing */
         hg_ws_hide_bearer(offer);
     if (!hg_ws_origin_allowed(r->w->conf->allowed_origins, offer->origin))
         return -HG_E_ORIGIN;
     return hg_identify(r->w, &(struct hg_asker){r->c, &r->req, offer}, id, why);
+}
+
+static enum hg_dialect_id dialect_of(const struct request *r, const struct hg_ws_offer *offer)
+{
+    int named = hg_dialect_named(offer->named);
+
+    if (named >= 0)
+        return (enum hg_dialect_id)named;
+    return hg_dialect_of(r->w->conf, r->req.path,
+                         !offer->has_headgate && (offer->bearer.p || offer->has_json));
 }
 
 static bool accept_upgrade(struct request *r, const struct hg_ws_offer *offer)
@@ -402,10 +413,7 @@ static void upgrade(struct request *r, struct hg_slice rest)
         HG_INC(r->w->m, handshakes_refused);
         refuse(r, rc, why);
     } else if (accept_upgrade(r, &offer)) {
-        open_websocket(r, &id,
-                       hg_dialect_of(r->w->conf, r->req.path,
-                                     !offer.has_headgate && (offer.bearer.p || offer.has_json)),
-                       rest);
+        open_websocket(r, &id, dialect_of(r, &offer), rest);
     }
     hg_identity_fini(&id);
 }

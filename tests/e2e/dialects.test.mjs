@@ -44,6 +44,10 @@ test('greeting, error shapes, order of dispatch and known ops of each dialect', 
     ['/any', ['bearer.token'], { welcome: false, typedErrors: false, typed: false, v3: true }],
     ['/', ['headgate', 'bearer.token'], { welcome: true, typedErrors: true, typed: true, v3: true }], // who says so is none of v1
     ['/', ['something'], { welcome: true, typedErrors: true, typed: true, v3: true }],
+    ['/three', ['headgate.v1', 'bearer.x'], { welcome: false, typedErrors: false, typed: false, v3: false }], // it says so itself
+    ['/one', ['json', 'headgate.v2'], { welcome: true, typedErrors: true, typed: true, v3: false }],
+    ['/one', ['headgate.auto'], { welcome: true, typedErrors: true, typed: true, v3: true }],
+    ['/one', ['headgate.v4'], { welcome: false, typedErrors: false, typed: false, v3: false }], // no such
   ]) {
     const where = `${path} ${protocols}`;
     const c = await open(s, path, protocols);
@@ -78,6 +82,41 @@ test('greeting, error shapes, order of dispatch and known ops of each dialect', 
   }
 });
 
+test('v1 and v2 know a subscription by its hashId alone, and nothing of queryJson', { timeout: 60000 }, async (t) => {
+  const s = await stage(t, { database: { bare: true }, options: (topics) => ({ ...OPTIONS, kafka_topics: `${topics.diffs}:bare,${topics.rows}:row` }) });
+  const commit = async (n) => {
+    s.db.commit('one', 'h', 'x', { n });
+    await s.db.flush();
+  };
+  const witness = await open(s, '/two');
+  const query = { queryJson: undefined, queryFbB64: FB };
+  await witness.subscribe('one', 'h', query);
+  for (const path of ['/one', '/two']) {
+    const c = await open(s, path);
+    await c.subscribe('one', 'h', query);
+    await c.subscribe('two', 'h', { ...query, queryJson: {} }); // takes the place of the first
+    await commit(path);
+    await c.until(() => c.binary === 1);
+    await commit('again');
+    await c.until(() => c.sub('h').diffs.at(-1).data.row.n === 'again');
+    assert.equal(c.binary, 2, `${path}: each once`);
+    c.unsubscribe('none of them', 'h');
+    await c.ping();
+    await commit(`${path} is gone`);
+    await witness.until(() => witness.sub('h').diffs.at(-1)?.data.row.n === `${path} is gone`);
+    await c.ping();
+    assert.equal(c.binary, 2, path);
+  }
+  // v3 has the table in its keys, and queryJson.
+  const c = await open(s, '/three');
+  for (const table of ['one', 'two']) await c.subscribe(table, 'h');
+  assert.equal(await s.hg.metric('headgate_subscriptions'), 3);
+  c.unsubscribe('none of them', 'h');
+  await c.ping();
+  assert.equal(await s.hg.metric('headgate_subscriptions'), 3);
+  assert.match((await c.ask({ op: 'subscribe', table: 't', hashId: 'h', queryJson: {}, queryFbB64: FB }))[0].detail, /^queryJson: expected/);
+});
+
 test('B-2: null, arrays, numbers, garbage and deep nesting are answered, the connection and its worker stay', { timeout: 120000 }, async (t) => {
   const s = await stage(t, { sql: false, options: OPTIONS });
   const pids = s.hg.workers().map((w) => w.pid);
@@ -106,7 +145,7 @@ test('B-1: 101 with at most one subprotocol, one that was offered, and never a t
   for (const path of ['/', '/one', '/two', '/three']) {
     for (const [offer, echoed] of [
       [undefined, undefined], ['json', 'json'], ['bearer.secret, json', 'json'], ['json, bearer.secret', 'json'], ['graphql', 'graphql'],
-      ['bearer.secret, v2, json', 'v2'], ['bearer.secret', 'bearer.secret'], [['bearer.secret', 'json'], 'json'],
+      ['bearer.secret, v2, json', 'v2'], ['json, bearer.secret, headgate.v3', 'headgate.v3'], ['json, headgate.v4', 'json'], ['headgate, headgate.v2', 'headgate.v2'], ['bearer.secret', 'bearer.secret'], [['bearer.secret', 'json'], 'json'],
     ]) {
       const a = await exchange(s.hg.url, upgrade({ path, headers: { 'Sec-WebSocket-Protocol': offer } }), { head: true });
       assert.equal(a.status, 101, `${path} ${offer}`);

@@ -29,7 +29,7 @@ test('/health, the banner, and the statuses of HTTP', { timeout: 60000 }, async 
     ['any path', get('/any/path'), 200],
     ['any method', 'PUT /x HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi', 200],
     ['no console here', get('/console/'), 404],
-    ['another method at /health', 'POST /health HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\nConnection: close\r\n\r\n', 405],
+    ['any other method at /health', 'POST /health HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\nConnection: close\r\n\r\n', 200],
     ['POST to the console', 'POST /console/ HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\nConnection: close\r\n\r\n', 405],
     ['version 8', upgrade({ headers: { 'Sec-WebSocket-Version': '8' } }), 426],
     ['no key', upgrade({ headers: { 'Sec-WebSocket-Key': undefined } }), 400],

@@ -262,7 +262,7 @@ test('POST /publish: each field missing, of each type, empty, huge, deep, with h
 });
 
 // [path, methods it has (undefined: all)], status of a good GET
-const clientPort = [['/health', ['GET', 'HEAD'], 200], ['/console/', ['GET', 'HEAD'], 200], ['/console/nothing', ['GET', 'HEAD'], 404], ['/console', undefined, 301],
+const clientPort = [['/health', undefined, 200], ['/console/', ['GET', 'HEAD'], 200], ['/console/nothing', ['GET', 'HEAD'], 404], ['/console', undefined, 301],
   ['/publish', ['POST'], 405], ['/', undefined, 200], ['/livez', undefined, 200], ['/stop', undefined, 200], [`/${'p'.repeat(4000)}`, undefined, 200], ['/%00%ff%', undefined, 200]];
 const adminPort = [['/livez', ['GET', 'HEAD'], 200], ['/readyz', ['GET', 'HEAD'], 503], ['/metrics', ['GET', 'HEAD'], 200], ['/status', ['GET', 'HEAD'], 200],
   ...['/reload', '/stop', '/drain', '/log-level', '/', '/health', '/publish', '/status/', '/metrics/x'].map((path) => [path, undefined, 404])];

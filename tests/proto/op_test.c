@@ -6,8 +6,13 @@
 #include "common/base/err.h"
 #include "proto/op.h"
 
+<<<<<<< HEAD
 enum type { T_NAME, T_TEXT, T_B64, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
 enum { NEED_OPT, NEED_REQ };
+=======
+enum type { T_NAME, T_TEXT, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
+enum { NEED_OPT, NEED_REQ, NEED_V3 };
+>>>>>>> bc030ce (worker: v1 and v2 know a subscription by its hashId alone; a subprotocol may name the profile)
 
 static const struct row {
     const char *op, *json, *arg, *expected;
@@ -329,9 +334,37 @@ static void docs_name_every_row(void **state)
     assert_string_equal(hg_op_name(HG_OP_NONE), "");
 }
 
+static void what_older_clients_do_not_know_is_left_out(void **state)
+{
+    static const struct {
+        const char *query_json;
+        bool only_v3;
+    } queries[] = {{"5", true}, {"\"\"", true}, {"null", true}, {"{}", true}, {"\"{}\"", false}};
+
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(queries); i++) {
+        for (int broken = 0; broken < 2; broken++) {
+            char text[256];
+            struct hg_op op;
+            snprintf(text, sizeof text,
+                     "{\"op\":\"subscribe\",\"table\":\"t\",\"hashId\":\"h\",\"queryJson\":%s,"
+                     "\"queryFbB64\":\"eA\",\"resumeFromVersion\":%s}",
+                     queries[i].query_json, broken ? "null" : "1");
+            int rc = hg_op_decode(hg_slice_str(text), &op);
+            assert_int_equal(rc, queries[i].only_v3 || broken ? -HG_E_BAD_OP : 0);
+            assert_int_equal(op.only_v3, queries[i].only_v3 && !broken);
+            assert_int_equal(op.detail[0] != '\0', rc < 0);
+            if (op.only_v3)
+                assert_null(op.subscribe.query_json.p);
+            hg_op_fini(&op);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_older_clients_do_not_know_is_left_out),
         cmocka_unit_test(every_field_with_every_value),
         cmocka_unit_test(every_field_missing),
         cmocka_unit_test(rules_between_fields),

@@ -34,6 +34,29 @@ static void the_longest_prefix_then_the_option_then_the_subprotocol(void **state
     }
 }
 
+static void a_subprotocol_may_name_one(void **state)
+{
+    static const struct {
+        const char *subprotocol;
+        int want;
+    } rows[] = {
+        {"headgate.v1", HG_DIALECT_V1},
+        {"headgate.V2", HG_DIALECT_V2},
+        {"headgate.auto", HG_DIALECT_AUTO},
+        {"headgate", -1},
+        {"headgate.", -1},
+        {"headgate.v4", -1},
+        {"headgate.bearer", -1},
+        {"v1", -1},
+        {"", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(rows); i++)
+        assert_int_equal(hg_dialect_named(hg_slice_str(rows[i].subprotocol)), rows[i].want);
+    assert_int_equal(hg_dialect_named(HG_SLICE_NONE), -1);
+}
+
 static void rows_stand_where_they_belong(void **state)
 {
     (void)state;
@@ -78,6 +101,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_prefix_then_the_option_then_the_subprotocol),
+        cmocka_unit_test(a_subprotocol_may_name_one),
         cmocka_unit_test(rows_stand_where_they_belong),
         cmocka_unit_test(b_29_bare_keys_are_the_default_tenants),
     };
