@@ -6,13 +6,8 @@
 #include "common/base/err.h"
 #include "proto/op.h"
 
-<<<<<<< HEAD
 enum type { T_NAME, T_TEXT, T_B64, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
-enum { NEED_OPT, NEED_REQ };
-=======
-enum type { T_NAME, T_TEXT, T_COUNT, T_FLAG, T_CHOICE, T_RAW, T_IDS };
 enum { NEED_OPT, NEED_REQ, NEED_V3 };
->>>>>>> bc030ce (worker: v1 and v2 know a subscription by its hashId alone; a subprotocol may name the profile)
 
 static const struct row {
     const char *op, *json, *arg, *expected;
