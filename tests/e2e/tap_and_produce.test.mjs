@@ -402,7 +402,7 @@ test('both end cleanly on INT and TERM, with a broker and without; a missing one
   t.after(() => kafka.stop().catch(() => {}));
   await makeTopics(kafka.brokers, { back: 1 });
   const patient = await tap(t, kafka.brokers, ['--json', '--topics', 'back']);
-  await kafka.kill();
+  await kafka.stop();
   await patient.says(/Kafka went away/);
   await kafka.start();
   await produce(kafka.brokers, ['--topic', 'back', '--key', 'k', '--value', 'again']);
