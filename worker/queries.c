@@ -387,11 +387,22 @@ static void close_all_of(struct hg_worker *w, struct hg_conn *c, struct hg_slice
     }
 }
 
+/* NULL, or why not one more. */
+static const char *limit_reached(struct hg_worker *w, const struct hg_conn *c,
+                                 const struct hg_sub_spec *spec)
+{
+    if (c->s.subs.n >= (uint64_t)w->conf->max_subscriptions &&
+        !hg_sub_find(&w->streams, &c->s.subs, spec->key, spec->bare))
+        return "max_subscriptions reached";
+    return hg_streams_are_full(&w->streams) ? "too many queries were left just now" : NULL;
+}
+
 static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_subscribe *o,
                      struct hg_query *q, struct hg_slice control)
 {
     const struct hg_dialect *d = hg_dialect(c->s.dialect);
     struct hg_buf key = {0};
+    const char *why;
     struct hg_sub_spec spec = {
         .c = c,
         .hash_id = o->hash_id,
@@ -414,11 +425,10 @@ static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_
         close_all_of(w, c, o->hash_id);
     hg_route_put_key(&key, spec.tenant, o->table, o->hash_id);
     spec.key = hg_buf_slice(&key);
-    if (c->s.subs.n >= (uint64_t)w->conf->max_subscriptions &&
-        !hg_sub_find(&w->streams, &c->s.subs, spec.key, spec.bare)) {
+    why = limit_reached(w, c, &spec);
+    if (why) {
         hg_query_free(q);
-        hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, o->hash_id,
-                          HG_SLICE_LIT("max_subscriptions reached"));
+        hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, o->hash_id, hg_slice_str(why));
     } else {
         if (d->v3)
             publish_control(w, spec.key, control);

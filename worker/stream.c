@@ -201,12 +201,20 @@ static void leave_idle(struct hg_streams *ss, struct hg_stream *st)
     ss->nidle--;
 }
 
+/* It is subscribed to again, or ends. */
+static void stop_linger(struct hg_streams *ss, struct hg_stream *st)
+{
+    hg_timer_stop(hg_loop_timers(ss->loop), &st->linger);
+    leave_idle(ss, st);
+    ss->nleft -= st->is_left;
+    st->is_left = false;
+}
+
 static void stream_free(struct hg_streams *ss, struct hg_stream *st)
 {
     uint64_t before = bytes_of(st);
 
-    hg_timer_stop(hg_loop_timers(ss->loop), &st->linger);
-    leave_idle(ss, st);
+    stop_linger(ss, st);
     while (st->flights)
         flight_free(ss, st->flights); /* NOLINT(clang-analyzer-unix.Malloc): it takes it off */
     if (st->attached)
@@ -247,8 +255,9 @@ static void on_linger(void *arg, struct hg_mono now)
 static void linger(struct hg_streams *ss, struct hg_stream *st)
 {
     TAILQ_INSERT_TAIL(&ss->idle, st, idle);
-    st->is_idle = true;
+    st->is_idle = st->is_left = true;
     ss->nidle++;
+    ss->nleft++;
     hg_timer_start(hg_loop_timers(ss->loop), &st->linger,
                    hg_mono_add(now_of(ss), ss->conf->interest_linger), on_linger, st);
     if (ss->nidle <= HG_STREAMS_IDLE)
@@ -1184,8 +1193,7 @@ void hg_sub_open(struct hg_streams *ss, const struct hg_sub_spec *spec)
     st = spec->bare ? find_bare(ss, spec->key) : find(ss, spec->key);
     if (!st)
         st = stream_new(ss, spec);
-    hg_timer_stop(hg_loop_timers(ss->loop), &st->linger);
-    leave_idle(ss, st);
+    stop_linger(ss, st);
     sub = hg_calloc(1, sizeof *sub);
     *sub = (struct hg_sub){.c = spec->c,
                            .st = st,

@@ -28,7 +28,8 @@
  * 6. A bare stream hears two keys, its routing key and its hashId; what hears the routing key only
  * is another stream, even of the same key. Both kinds of records go through the one order table.
  * 7. Streams without subscribers linger, HG_STREAMS_IDLE of them at the most: above that the one
- * that was left first goes at once.
+ * that was left first goes at once, or when the call that is under way for it ends. With
+ * HG_STREAMS_LEFT of both kinds nobody may subscribe.
  */
 #ifndef HG_WORKER_STREAM_H
 #define HG_WORKER_STREAM_H
@@ -46,7 +47,7 @@
 #include "worker/log.h"
 #include "worker/session.h"
 
-enum { HG_STREAMS_IDLE = 65536 };
+enum { HG_STREAMS_IDLE = 32768, HG_STREAMS_LEFT = 65536 };
 
 struct hg_conn;
 struct hg_query;
@@ -197,7 +198,8 @@ struct hg_stream {
     struct hg_mono reset_at;
     struct hg_timer linger;
     TAILQ_ENTRY(hg_stream) idle;
-    bool is_idle; /* in hg_streams.idle */
+    bool is_left; /* has no subscribers any more; counted in nleft */
+    bool is_idle; /* and is in hg_streams.idle */
     bool attached;
     uint16_t tenant_n, table_n, hash_n;
     char key[]; /* routing key; tenant, table, hashId are parts of it. node.key has one byte more if
@@ -217,7 +219,7 @@ struct hg_streams {
     struct hg_map by_key, by_hash;
     struct hg_stream *lru_first, *lru_last; /* least recently fed first */
     struct hg_idle_streams idle;            /* without subscribers; left first, first */
-    uint32_t nidle;
+    uint32_t nidle, nleft;
     uint64_t bytes;
     uint32_t next_id;
     struct hg_sub **attaching;
@@ -240,6 +242,11 @@ struct hg_sub *hg_sub_find(struct hg_streams *ss, const struct hg_sub_list *list
 void hg_sub_close(struct hg_streams *ss, struct hg_sub *sub);
 void hg_subs_close_all(struct hg_streams *ss, struct hg_conn *c);
 
+/* Too many are left behind: no subscribe may be opened now. */
+static inline bool hg_streams_are_full(const struct hg_streams *ss)
+{
+    return ss->nleft >= HG_STREAMS_LEFT;
+}
 bool hg_stream_wants(const struct hg_streams *ss, struct hg_slice key);
 void hg_stream_diff(struct hg_streams *ss, struct hg_slice key, const struct hg_stream_rec *rec);
 /* text: the whole rowEvent frame's payload. */

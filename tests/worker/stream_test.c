@@ -1430,6 +1430,24 @@ static void streams_left_behind_are_bounded(void **state)
     hg_loop_turn(t->loop, 0);
     assert_int_equal(t->ended, more + 1);
     assert_int_equal(t->ss.nidle, HG_STREAMS_IDLE);
+    assert_int_equal(t->ss.nleft, HG_STREAMS_IDLE);
+}
+
+/* Those that may not go yet (here: because the turn is not over) count, too. */
+static void nobody_subscribes_behind_too_many_left_streams(void **state)
+{
+    struct world *t = *state;
+
+    t->conf.interest_linger = 60 * HG_S;
+    t->ready = false;
+    for (int i = 0; i < HG_STREAMS_LEFT; i++) {
+        assert_false(hg_streams_are_full(&t->ss));
+        open_and_leave(t, i);
+    }
+    assert_true(hg_streams_are_full(&t->ss));
+    hg_loop_turn(t->loop, 0);
+    assert_false(hg_streams_are_full(&t->ss));
+    assert_int_equal(t->ss.nleft, HG_STREAMS_IDLE);
 }
 
 int main(void)
@@ -1467,6 +1485,7 @@ int main(void)
         T(b_19_no_ack_before_positions_are_known),
         T(positions_never_known_fails),
         T(streams_left_behind_are_bounded),
+        T(nobody_subscribes_behind_too_many_left_streams),
         T(lagging_reader_is_pulled_in_order),
         T(who_falls_out_of_the_log_overflows),
         T(stalled_reader_overflows_by_bytes),
