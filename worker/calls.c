@@ -143,7 +143,9 @@ const char *hg_calls_refusal(struct hg_worker *w, const struct hg_conn *c)
         return "too many calls in flight";
     if (tenant_count(w, c->s.tenant) >= w->conf->max_calls_tenant)
         return "too many calls in flight of this tenant";
-    return hg_kafka_replies_ready(w->kafka) ? NULL : hg_err_row(HG_E_RPC_UNAVAILABLE)->wire;
+    if (!hg_kafka_is_up(w->kafka) || !hg_kafka_replies_ready(w->kafka))
+        return hg_err_row(HG_E_RPC_UNAVAILABLE)->wire;
+    return NULL;
 }
 
 struct hg_rpc_call *hg_calls_new(struct hg_worker *w)

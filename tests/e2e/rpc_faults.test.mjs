@@ -6,7 +6,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import { Client } from '../support/client.mjs';
 import { headgate, startHeadgate } from '../support/headgate.mjs';
-import { kafkaClient } from '../support/kafka.mjs';
+import { kafkaClient, startKafka } from '../support/kafka.mjs';
 import { freePort } from '../support/ports.mjs';
 import { encodeReply } from '../support/sqlwire.mjs';
 import { stage } from '../support/stage.mjs';
@@ -193,6 +193,19 @@ test('without Kafka a call is answered "SQL RPC client is not available" at once
   t.after(() => c.terminate());
   for (const method of ['GET_DATA', 'TABLE_EXISTS']) assert.equal(await call(c, method), 'SQL RPC client is not available');
   await c.ping();
+});
+
+test('a broker that goes away: calls are answered at once, not at their deadline; when it is back, from the worker again', { timeout: 120000 }, async (t) => {
+  const kafka = await startKafka();
+  const s = await stage(t, { kafka, sql: { reply: { bool: true } }, options: { workers: 1, rpc_timeout: '40s' }, expectErrors: [/kafka/i] });
+  const c = s.keep(await Client.open(s.hg.url));
+  assert.equal(await call(c), true);
+  await kafka.kill();
+  await waitFor(async () => await s.hg.metric('headgate_kafka_up') === 0, { what: 'the gateway to notice' });
+  for (const method of ['TABLE_EXISTS', 'DELETE_ROW']) assert.equal(await call(c, method), 'SQL RPC client is not available');
+  await kafka.start();
+  await waitFor(async () => await call(c) === true, { ms: 60000, what: 'the worker to answer again' });
+  assert.equal(await s.hg.metric('headgate_rpc_timeouts_total'), 0);
 });
 
 // --- B-24: reply topics ---

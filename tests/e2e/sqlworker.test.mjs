@@ -84,9 +84,11 @@ test('a reply to a topic that is gone does not make it anew; the topic of reques
   await waitFor(() => w.log().includes('serving'), { ms: 40000, what: () => `the worker; its log:\n${w.log()}` });
   assert.deepEqual((await admin.listTopics()).filter((name) => name.endsWith(tag)), [`requests.${tag}`]);
   const ask = (correlationId, replyTopic) => ({ key: correlationId, value: encodeRequest({ correlationId, replyTopic, method: 'TABLE_EXISTS', tableName: 'tasks' }) });
-  await producer.send({ topic: `requests.${tag}`, messages: [ask('late', `gone.${tag}`)] });
+  await producer.send({ topic: `requests.${tag}`, messages: [{ ...ask('old', `gone.${tag}`), timestamp: String(Date.now() - 100000) }, ask('late', `gone.${tag}`)] });
   await waitFor(() => w.log().includes(`reply to gone.${tag}: `), { ms: 40000, what: () => `the worker to give up; its log:\n${w.log()}` });
   assert.deepEqual((await admin.listTopics()).filter((name) => name.endsWith(tag)), [`requests.${tag}`]);
+  assert.match(w.log(), /dropped a request of 10\d s ago \(--max-age\)/);
+  assert.equal(w.log().match(/reply to/g).length, 1, 'the old one was not run');
 });
 
 test('--help names its options; a bad one is told with the nearest right one; without a database or --mock it does not start', { timeout: 30000 }, async () => {
