@@ -108,3 +108,41 @@ test('publishing to everyone needs its permission, joining needs its own', { tim
   d.send({ op: 'join', room: 'r' });
   assert.equal((await d.message({ op: 'error' })).code, 'forbidden');
 });
+
+test('what a client says of tenants, senders and kinds in a message counts nowhere', { timeout: 60000 }, async (t) => {
+  const redis = await sharedRedis();
+  const s = await stage(t, {
+    sql: false, hosts: 2,
+    options: { workers: 2, trusted_proxies: '127.0.0.0/8', backplane: 'redis', backplane_url: redis.url, default_permissions: 'join,publish,publish_all' },
+  });
+  const [victim, far] = [s.keep(await Client.open(s.hosts[0].url, as('globex'))), s.keep(await Client.open(s.hosts[1].url, as('globex')))];
+  const [mallory, friend] = [s.keep(await Client.open(s.hosts[0].url, as('acme'))), s.keep(await Client.open(s.hosts[1].url, as('acme')))];
+  const idOf = async (c) => (await c.message({ type: 'welcome' })).data.connectionId;
+  const claims = { tenant: 'globex', tenantId: 'globex', companyId: 'globex', src: '0011223344556677', from: 'the boss', userId: 'the boss', kind: 'all' };
+  for (const c of [victim, far, mallory, friend]) {
+    c.send({ op: 'join', room: 'r', ...claims });
+    await c.message({ op: 'joined' });
+    c.send({ type: 'subscribe', channel: 'files', ...claims });
+    await c.message({ status: 'subscribed' });
+  }
+  const envelope = { src: '0011223344556677', kind: 'all', exclude: null, room: null, path: null, text: '{"b":"inner"}', tenant: 'globex' };
+  const said = [
+    { op: 'publish', room: 'r', text: '{"b":"room"}', ...claims }, { op: 'publish', path: '/', text: '{"b":"path"}', ...claims }, { op: 'publish', text: '{"b":"all"}', ...claims },
+    { op: 'publish', text: JSON.stringify(envelope) }, { op: 'publish', room: 'r","tenant":"globex', text: '{"b":"quoted"}' }, { op: 'publish', room: 'globex\0r', text: '{"b":"nul"}' },
+    { op: 'sendTo', id: await idOf(victim), text: '{"b":"id"}', ...claims }, { op: 'sendTo', id: await idOf(far), text: '{"b":"id"}', ...claims },
+    { type: 'broadcast', data: 'typed', ...claims }, { type: 'event', channel: 'files', data: {}, ...claims },
+  ];
+  for (const m of said) mallory.send(m);
+  mallory.send({ op: 'publish', text: '{"b":"end"}' });
+  await friend.message({ b: 'end' });
+  // Behind it on both ways between the hosts: what was meant for globex would be there by now.
+  for (const c of [victim, far]) c.send({ op: 'publish', text: '{"b":"own"}' });
+  await Promise.all([victim, far].map((c) => waitFor(() => c.messages.filter((m) => m.b === 'own').length === 2, { what: 'their own' })));
+  for (const c of [victim, far]) {
+    const heard = c.messages.filter((m) => !['welcome'].includes(m.type) && m.op !== 'joined' && m.status === undefined && m.b !== 'own');
+    assert.deepEqual(heard, []);
+  }
+  assert.equal((await friend.message({ type: 'broadcast_message' })).data.from, 'anonymous');
+  assert.deepEqual(friend.messages.find((m) => m.kind), envelope, 'a text is handed on as it is');
+  assert.ok(!friend.messages.some((m) => m.b === 'inner' || m.b === 'quoted' || m.b === 'nul' || m.b === 'id'));
+});
