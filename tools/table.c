@@ -126,6 +126,18 @@ static int read_columns(sqlite3 *db, struct hg_table *t)
     return rc == SQLITE_DONE ? npk : -1;
 }
 
+/* To SQLite '07' is 7 in a column of numbers, and 'ACME' is 'acme' under NOCASE: walls with a door.
+ */
+static bool tells_tenants_apart(const struct hg_column *c)
+{
+    static const char *const words[] = {"CHAR", "CLOB", "TEXT", "BLOB"};
+    bool is_text = !*c->decl;
+
+    for (size_t i = 0; i < HG_COUNTOF(words); i++)
+        is_text = is_text || strcasestr(c->decl, words[i]);
+    return is_text && !strcasestr(c->decl, "INT") && !strcasecmp(c->collation, "BINARY");
+}
+
 static int unfit(struct hg_table *t, int err, struct hg_buf *why, const char *text)
 {
     hg_buf_addf(why, "table %.128s: %s", t->name, text);
@@ -151,6 +163,9 @@ int hg_table_load(sqlite3 *db, struct hg_slice name, struct hg_table *t, struct 
     int company = hg_table_column(t, HG_SLICE_LIT(HG_TENANT_COLUMN));
     if (company < 0)
         return unfit(t, HG_E_BAD_QUERY, why, "no column " HG_TENANT_COLUMN ", so it has no tenant");
+    if (!tells_tenants_apart(&t->cols[company]))
+        return unfit(t, HG_E_BAD_QUERY, why,
+                     "column " HG_TENANT_COLUMN " is not a text that counts case");
     if (npk != 1)
         return unfit(t, HG_E_BAD_QUERY, why, "the primary key is not one column");
     t->company = (size_t)company;

@@ -8,9 +8,9 @@
  * -HG_E_SYS hg_table_row_json(&t, "OLD", &sql); hg_table_fini(&t);                            only
  * after 0
  *
- * A table is served when it has a column company_id (the tenant) and a primary key of one column,
- * under its own spelling only: routing keys compare as bytes.
- * Tables called hg_* and sqlite_* are never served.
+ * A table is served when it has a text column company_id (the tenant) and a primary key of one
+ * column, under its own spelling only: routing keys compare as bytes. Tables called hg_* and
+ * sqlite_* are never served.
  */
 #ifndef HG_TOOLS_TABLE_H
 #define HG_TOOLS_TABLE_H

@@ -206,6 +206,28 @@ static void a_table_has_one_spelling(void **state)
     assert_string_equal(run(HG_FBW_GET_DATA, "v", ""), "");
 }
 
+/* '07' is 7 in a column of numbers, and 'DEMO' is 'demo' under NOCASE. */
+static void a_tenant_column_that_mixes_tenants_up_is_not_served(void **state)
+{
+    static const char *const columns[] = {
+        "INTEGER", "NUMERIC", "BOOLEAN", "UUID", "TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM"};
+    static const char *const good[] = {"", "TEXT", "VARCHAR(20)", "BLOB"};
+    char sql[200];
+    (void)state;
+    for (size_t i = 0; i < HG_COUNTOF(columns) + HG_COUNTOF(good); i++) {
+        bool bad = i < HG_COUNTOF(columns);
+        snprintf(sql, sizeof sql, "CREATE TABLE w (id INTEGER PRIMARY KEY, company_id %s)",
+                 bad ? columns[i] : good[i - HG_COUNTOF(columns)]);
+        exec(sql);
+        exec("INSERT INTO w VALUES (1, 'demo')");
+        assert_string_equal(
+            run(HG_FBW_GET_DATA, "w", ""),
+            bad ? "refused: table w: column company_id is not a text that counts case"
+                : "{\"id\":1,\"company_id\":\"demo\"}");
+        exec("DROP TABLE w");
+    }
+}
+
 /* One call does not keep all others waiting: a database without an end is left. */
 static void a_call_that_takes_too_long_is_given_up(void **state)
 {
@@ -234,6 +256,7 @@ int main(void)
         cmocka_unit_test(json_columns_keep_what_they_were_given),
         cmocka_unit_test(a_row_that_is_no_text_is_mended),
         cmocka_unit_test(a_table_has_one_spelling),
+        cmocka_unit_test(a_tenant_column_that_mixes_tenants_up_is_not_served),
         cmocka_unit_test(a_call_that_takes_too_long_is_given_up),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
