@@ -1,5 +1,6 @@
 #include "tools/calls_priv.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 #include "common/base/err.h"
@@ -93,7 +94,8 @@ static int add_row(struct hg_call *c, struct rows *r, sqlite3_stmt *st)
     return 0;
 }
 
-static struct hg_sq_scalar column_value(struct hg_arena *a, sqlite3_stmt *st, int i)
+/* false: it would come back as something else, and the next page begin somewhere else. */
+static bool column_value(struct hg_arena *a, sqlite3_stmt *st, int i, struct hg_sq_scalar *out)
 {
     struct hg_sq_scalar v = {0};
     switch (sqlite3_column_type(st, i)) {
@@ -109,10 +111,15 @@ static struct hg_sq_scalar column_value(struct hg_arena *a, sqlite3_stmt *st, in
         v.type = HG_SQ_TEXT;
         v.text = hg_call_keep(a, sqlite3_column_text(st, i), (size_t)sqlite3_column_bytes(st, i));
         break;
-    default: /* NULL; a blob can't travel in a cursor */
+    case SQLITE_BLOB:
+        return false;
+    default:
         break;
     }
-    return v;
+    *out = v;
+    return v.type == HG_SQ_TEXT   ? hg_utf8_valid(v.text.p, v.text.n)
+           : v.type == HG_SQ_REAL ? isfinite(v.d)
+                                  : true;
 }
 
 /* Every row overwrites the one before: which is the last shows only at the end. */
@@ -121,13 +128,14 @@ static void note_cursor(struct hg_call *c, const struct hg_sq_keys *keys, sqlite
 {
     hg_arena_fini(&r->last);
     r->cursor = hg_arena_alloc(&r->last, keys->n * sizeof(*r->cursor));
-    r->ncursor = keys->n;
+    r->ncursor = 0;
     for (size_t i = 0; i < keys->n; i++) {
         const char *name = c->t.cols[keys->at[i].col].name;
         struct hg_sq_scalar *v = hg_arena_alloc(&r->last, sizeof(*v));
-        *v = column_value(&r->last, st, (int)i + 1);
-        r->cursor[i].field = hg_call_keep(&r->last, name, strlen(name));
-        r->cursor[i].value = (struct hg_sq_value){.items = v, .n = 1};
+        if (!column_value(&r->last, st, (int)i + 1, v))
+            continue; /* who goes on from here is told that this column is missing */
+        r->cursor[r->ncursor].field = hg_call_keep(&r->last, name, strlen(name));
+        r->cursor[r->ncursor++].value = (struct hg_sq_value){.items = v, .n = 1};
     }
 }
 

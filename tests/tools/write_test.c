@@ -206,6 +206,34 @@ static void a_table_has_one_spelling(void **state)
     assert_string_equal(run(HG_FBW_GET_DATA, "v", ""), "");
 }
 
+/* What a cursor can't carry is not in it: as null it would lead to another page. */
+static void a_cursor_says_only_what_it_can(void **state)
+{
+    static const char *const values[] = {
+        "x'00ff'", "CAST(x'61ff' AS TEXT)", "1e999", "-1e999", "'fine'", "NULL", "2.5", "7"};
+    const struct hg_call_limits lim = {.max_reply = 100000};
+    const struct hg_sq_order by = {HG_SLICE_LIT("t"), 0};
+    char sql[120];
+    (void)state;
+    exec("DELETE FROM v; CREATE TABLE any (id INTEGER PRIMARY KEY, company_id TEXT, t)");
+    for (size_t i = 0; i < HG_COUNTOF(values); i++) {
+        struct hg_fbw_request rq = {.query = {.company = HG_SLICE_LIT("demo"),
+                                              .table = HG_SLICE_LIT("any"),
+                                              .order = &by,
+                                              .norder = 1}};
+        struct hg_arena a = {0};
+        struct hg_call_answer ans = {0};
+        snprintf(sql, sizeof sql, "INSERT INTO any VALUES (1, 'demo', %s)", values[i]);
+        exec(sql);
+        hg_call_run(db, &lim, &rq, &a, &ans);
+        assert_int_equal(ans.reply.nrows, 1);
+        assert_int_equal(ans.reply.ncursor, i < 4 ? 1 : 2);
+        assert_true(hg_slice_is(ans.reply.cursor[ans.reply.ncursor - 1].field, "id"));
+        hg_arena_fini(&a);
+        exec("DELETE FROM any");
+    }
+}
+
 /* '07' is 7 in a column of numbers, and 'DEMO' is 'demo' under NOCASE. */
 static void a_tenant_column_that_mixes_tenants_up_is_not_served(void **state)
 {
@@ -256,6 +284,7 @@ int main(void)
         cmocka_unit_test(json_columns_keep_what_they_were_given),
         cmocka_unit_test(a_row_that_is_no_text_is_mended),
         cmocka_unit_test(a_table_has_one_spelling),
+        cmocka_unit_test(a_cursor_says_only_what_it_can),
         cmocka_unit_test(a_tenant_column_that_mixes_tenants_up_is_not_served),
         cmocka_unit_test(a_call_that_takes_too_long_is_given_up),
     };
