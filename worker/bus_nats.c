@@ -30,6 +30,7 @@
 
 #define PROBE_EVERY (5 * HG_S)
 #define ANSWER_TIMEOUT (5 * HG_S)
+#define CLOSE_WAIT (200 * HG_MS)   /* for what was published last: a loop that ends waits for it */
 #define CONNECT_TIMEOUT (2 * HG_S) /* at most: closing waits for it */
 #define BACKOFF_FIRST (50 * HG_MS)
 #define BACKOFF_MOST (5 * HG_S)
@@ -81,7 +82,7 @@ struct bus_nats {
 
     pthread_mutex_t mutex;
     pthread_cond_t work; /* for the keeper: out, lost or stop changed */
-    pthread_cond_t room; /* for the reader: heard or ending changed */
+    pthread_cond_t room; /* for the readers and close: heard, inflight or ending changed */
     /* shared */
     struct outs out;
     size_t inflight; /* bytes of out and of the batch under way */
@@ -233,13 +234,19 @@ static void *read_all(void *arg)
 
 /* ---- the keeper: publishing ---- */
 
-static void wait_work(struct bus_nats *b, int64_t us)
+static struct timespec in(int64_t us)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     int64_t ns = t.tv_nsec + us % HG_S * 1000;
     t.tv_sec += us / HG_S + ns / 1000000000;
     t.tv_nsec = ns % 1000000000;
+    return t;
+}
+
+static void wait_work(struct bus_nats *b, int64_t us)
+{
+    struct timespec t = in(us);
     while (!b->stop && !b->lost && !(b->accepting && b->out.first))
         if (pthread_cond_timedwait(&b->work, &b->mutex, &t) != 0)
             return;
@@ -285,6 +292,7 @@ static void settle_locked(struct bus_nats *b, struct out *list, unsigned refused
 {
     struct event e = {.kind = s == NATS_OK ? SENT : NOT_SENT, .why = natsStatus_GetText(s)};
     b->inflight -= drop_list(list, &e.count);
+    pthread_cond_broadcast(&b->room);
     e.count -= refused;
     if (e.count)
         tell_locked(b, e);
@@ -485,7 +493,7 @@ static void init_sync(struct bus_nats *b)
     pthread_condattr_t attr;
     HG_BUG_ON(pthread_condattr_init(&attr) || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
     HG_BUG_ON(pthread_mutex_init(&b->mutex, NULL));
-    HG_BUG_ON(pthread_cond_init(&b->work, &attr) || pthread_cond_init(&b->room, NULL));
+    HG_BUG_ON(pthread_cond_init(&b->work, &attr) || pthread_cond_init(&b->room, &attr));
     pthread_condattr_destroy(&attr);
 }
 
@@ -542,11 +550,20 @@ static int nats_open(struct hg_bus *bus, const struct hg_bus_spec *spec, struct 
     return rc;
 }
 
+static void wait_sent_locked(struct bus_nats *b)
+{
+    struct timespec t = in(CLOSE_WAIT);
+    while (b->accepting && !b->lost && b->inflight > 0)
+        if (pthread_cond_timedwait(&b->room, &b->mutex, &t) != 0)
+            return;
+}
+
 static void nats_close(void *carrier)
 {
     struct bus_nats *b = carrier;
     struct event *e;
     pthread_mutex_lock(&b->mutex);
+    wait_sent_locked(b);
     b->stop = true;
     if (b->nc)
         natsConnection_Close(b->nc); /* ends the keeper's wait for an answer */

@@ -656,6 +656,16 @@ struct hg_redis *hg_redis_new(const struct hg_redis_spec *spec)
     return r;
 }
 
+/* The last words of a worker that ends, as far as the socket takes them; the rest is lost with the
+ * link, as its callbacks are told. */
+static void write_rest(struct hg_redis *r)
+{
+    int done;
+
+    if (r->state == UP)
+        (void)redisBufferWrite(&r->ac->c, &done);
+}
+
 void hg_redis_free(struct hg_redis *r)
 {
     if (!r)
@@ -664,6 +674,7 @@ void hg_redis_free(struct hg_redis *r)
     hg_timer_stop(hg_loop_timers(r->spec.loop), &r->timer);
     if (r->ac) {
         HG_BUG_ON(r->ac->c.flags & REDIS_IN_CALLBACK);
+        write_rest(r);
         redisAsyncFree(r->ac);
     }
     if (r->lookup && gai_cancel(&r->lookup->cb) == EAI_NOTCANCELED) {

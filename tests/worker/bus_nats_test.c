@@ -129,6 +129,17 @@ static void test_publish_and_receive(void **state)
     assert_int_equal(rig->a.gaps + rig->b.gaps, 0);
 }
 
+static void test_last_words_leave(void **state)
+{
+    struct rig *rig = *state;
+
+    both_up(rig);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(hg_bus_publish(rig->a.bus, HG_BUS_PRIVATE, HG_SLICE_LIT("bye")), 0);
+    hg_bus_free(rig->a.bus), rig->a.bus = NULL;
+    TURN_UNTIL(rig->loop, HG_GET(&rig->b.metrics, backplane_received) == 100);
+}
+
 static void test_many_in_order(void **state)
 {
     struct rig *rig = *state;
@@ -328,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_publish_and_receive),
+        T(test_last_words_leave),
         T(test_many_in_order),
         T(test_a_large_and_a_too_large_one),
         T(test_restart_heals_and_tells),
