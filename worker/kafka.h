@@ -63,7 +63,8 @@ struct hg_kafka_events {
     /* A reply record on the reply topic. */
     void (*on_reply)(void *ctx, const struct hg_kafka_record *r);
     /* Delivery report of a produced message that asked for one (msg.want_report): 0; -HG_E_TOO_BIG
-     * or -HG_E_RPC_UNAVAILABLE: it is in no log; -HG_E_RPC_TIMEOUT or -HG_E_RPC_SHUTDOWN: it may be.
+     * or -HG_E_RPC_UNAVAILABLE: it is in no log; -HG_E_RPC_TIMEOUT or -HG_E_RPC_SHUTDOWN: it may
+     * be.
      */
     void (*on_report)(void *ctx, void *opaque, int err);
     /* A broker answers / none does any more; and whether replies can be received (reply topic made

@@ -393,11 +393,8 @@ static void wire(struct hg_worker *w)
 
 static void open_cache(struct hg_worker *w)
 {
-    struct hg_cache_spec spec = {.loop = w->loop,
-                                 .conf = w->conf,
-                                 .metrics = w->m,
-                                 .host = w->host,
-                                 .seat = w->boot->seat};
+    struct hg_cache_spec spec = {
+        .loop = w->loop, .conf = w->conf, .metrics = w->m, .host = w->host, .seat = w->boot->seat};
 
     w->cache = hg_cache_new(&spec);
 }
