@@ -128,12 +128,36 @@ static const struct hg_cachelist *bridge(void *ctx, const struct hg_flight *fl, 
 
 /* ---- snapshot calls ---- */
 
-static void on_rows(void *ctx, void *arg, uint64_t arg2, const struct hg_rpc_result *r)
+/* A call is on the account of the one who is waiting for it, or was: who leaves before the answer
+ * may not ask without end. It may be gone by then, or even be another. */
+static uint64_t asked_by(const struct hg_flight *fl)
+{
+    const struct hg_stream *st = fl->st;
+
+    for (uint32_t i = 0; i < st->nsubs; i++)
+        if (st->subs[i]->fl == fl) {
+            struct hg_conn *c = st->subs[i]->c;
+
+            c->s.nasked++;
+            return (uint64_t)c->index << 32 | c->gen;
+        }
+    return UINT64_MAX;
+}
+
+static void answered(struct hg_worker *w, uint64_t asker)
+{
+    struct hg_conn *c = hg_conn_find(&w->conns, (uint32_t)(asker >> 32), (uint32_t)asker);
+
+    if (c && c->s.nasked > 0)
+        c->s.nasked--;
+}
+
+static void on_rows(void *ctx, void *arg, uint64_t asker, const struct hg_rpc_result *r)
 {
     struct hg_worker *w = ctx;
     struct hg_landing l = {.err = r->err, .text = r->text, .s = r->snapshot_lsn, .reply = r->reply};
 
-    (void)arg2;
+    answered(w, asker);
     if (r->err == 0 && r->reply->kind != HG_SQLRPC_ROWS &&
         r->reply->kind != HG_SQLRPC_ROWS_CURSOR) {
         l.err = -HG_E_RPC_REPLY;
@@ -145,7 +169,7 @@ static void on_rows(void *ctx, void *arg, uint64_t arg2, const struct hg_rpc_res
 static void fly(void *ctx, struct hg_flight *fl)
 {
     struct hg_worker *w = ctx;
-    struct hg_rpc_call *call = hg_rpc_new(&w->rpcs, on_rows, w, fl, 0);
+    struct hg_rpc_call *call = hg_rpc_new(&w->rpcs, on_rows, w, fl, asked_by(fl));
     struct hg_buf request = {0};
 
     call->spec.company = hg_stream_tenant(fl->st);
@@ -394,6 +418,8 @@ static const char *limit_reached(struct hg_worker *w, const struct hg_conn *c,
     if (c->s.subs.n >= (uint64_t)w->conf->max_subscriptions &&
         !hg_sub_find(&w->streams, &c->s.subs, spec->key, spec->bare))
         return "max_subscriptions reached";
+    if (c->s.nasked >= 2 * (uint64_t)w->conf->max_subscriptions) /* those it left, as many again */
+        return "too many snapshots under way (max_subscriptions)";
     return hg_streams_are_full(&w->streams) ? "too many queries were left just now" : NULL;
 }
 

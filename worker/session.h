@@ -34,6 +34,7 @@ struct hg_session {
     struct hg_client_calls calls; /* in flight; kept by calls.c */
     uint16_t nrooms, rooms_cap;
     uint16_t ncalls; /* in calls */
+    uint32_t nasked; /* snapshot calls under way that were made for it */
     uint8_t perms;   /* enum hg_perm */
     uint8_t dialect; /* enum hg_dialect_id */
     bool presence;   /* its coming and going is told to others who want that, and theirs to it */

@@ -156,6 +156,25 @@ test('many subscribers of one stream share one SQL call', { timeout: 60000 }, as
   assert.equal(s.db.calls.length, 1);
 });
 
+test('who leaves queries while their calls are under way may have so many of them; nobody else is held up', { timeout: 60000 }, async (t) => {
+  let silent = true;
+  const s = await stage(t, { sql: { fail: (r) => (silent && r.tableName === 'left' ? 'silent' : undefined) }, options: { workers: 1, max_subscriptions: 10, rpc_timeout: '2s' } });
+  const c = s.keep(await Client.open(s.hg.url)), other = s.keep(await Client.open(s.hg.url));
+  for (let i = 0; i < 1000; i++) {
+    c.send({ op: 'subscribe', table: 'left', hashId: `h${i}`, queryJson: '{}' });
+    c.unsubscribe('left', `h${i}`);
+  }
+  await c.ping();
+  const refused = c.messages.filter((m) => m.op === 'error');
+  assert.equal(c.messages.filter((m) => m.op === 'ack').length, 20, 'twice max_subscriptions');
+  assert.deepEqual([refused.length, refused[0].code, refused[0].hashId, refused[0].detail], [980, 'too_many', 'h20', 'too many snapshots under way (max_subscriptions)']);
+  await other.subscribe('t', 'h');
+  silent = false;
+  await waitFor(async () => (await s.hg.metric('headgate_rpc_inflight')) === 0, { what: 'the end of the calls' });
+  for (let i = 0; i < 10; i++) await c.subscribe('t', `h${i}`);
+  assert.equal(s.db.calls.filter((r) => r.tableName === 'left').length >= 20, true);
+});
+
 test('resumeFromVersion above the watermark holds back what is known already', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { options: { workers: 1 } });
   const first = s.db.commit('orders', 'q', 'x', { n: 0 });
