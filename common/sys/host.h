@@ -36,7 +36,7 @@ enum {
     HG_NAME_MAX = 256,
     HG_CENSUS = 4096, /* tenants whose clients one seat counts, census.h */
     HG_CENSUS_WAYS = 16,
-    HG_TALLIES = 256, /* publishes of one seat that may wait for their siblings' counts, tally.h */
+    HG_TALLIES = 1024, /* publishes of one seat that may wait for their siblings' counts, tally.h */
 };
 #define HG_NO_SEAT UINT32_MAX
 #define HG_CURSOR_NONE                                                                             \

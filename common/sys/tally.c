@@ -1,4 +1,5 @@
-/* The word: turn (14 bits) | answers (18) | reached (32). An ask: turn << 8 | slot, above it a one.
+/* The word: turn (14 bits) | answers (18) | reached (32). An ask: turn * HG_TALLIES + slot, above
+ * it a one.
  */
 #include "common/sys/tally.h"
 

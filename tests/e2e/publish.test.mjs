@@ -144,6 +144,26 @@ test('a sibling that stands still is named, not waited for without end', { timeo
   await waitFor(() => lists.flat().every((c) => texts(c).includes('still')), { what: 'the message at the one that went on' });
 });
 
+test('a burst of requests that all workers meet in one turn is sent and counted', { timeout: 120000 }, async (t) => {
+  const s = await scene(t, { options: { worker_hang_timeout: '1m' } });
+  const [hg] = s.hosts;
+  const members = (await s.spread(hg)).flat();
+  await Promise.all(members.map((c) => join(c)));
+  const body = JSON.stringify(say('burst'));
+  const request = `POST /publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
+  const N = 700; // more per worker than some hundreds of answers under way
+  const asking = await Promise.all(Array.from({ length: N }, () => tcp(hg.http)));
+  const pids = hg.workers().map((w) => w.pid);
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  for (const a of asking) await a.write(request);
+  for (const pid of pids) process.kill(pid, 'SIGCONT');
+  await Promise.all(asking.map((a) => a.until(() => a.text().includes('}'))));
+  const statuses = asking.map((a) => a.text().slice(9, 12));
+  assert.deepEqual([...new Set(statuses)], ['200']);
+  await waitFor(() => members.every((c) => texts(c).filter((b) => b === 'burst').length === N), { what: 'all of them at every member' });
+  for (const a of asking) a.destroy();
+});
+
 test('requests sent ahead are answered in order; one that ends its side behind its request is answered', { timeout: 120000 }, async (t) => {
   const s = await scene(t, { workers: 3 });
   const [hg] = s.hosts;
