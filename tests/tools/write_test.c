@@ -256,6 +256,30 @@ static void a_tenant_column_that_mixes_tenants_up_is_not_served(void **state)
     }
 }
 
+/* Workers of one group are started together, on one file. */
+static void two_may_seed_one_file(void **state)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    char path[64], name[80];
+    sqlite3 *one, *two;
+    struct hg_buf why = {0};
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/hg-seed-%d.db", (int)getpid());
+    assert_int_equal(hg_store_open(path, &one, &why), 0);
+    assert_int_equal(hg_store_open(path, &two, &why), 0);
+    assert_int_equal(hg_store_exec(two, "SELECT 1 FROM sqlite_schema", &why), 0); /* knows it now */
+    assert_int_equal(hg_store_seed(one, &why), 0);
+    if (hg_store_seed(two, &why) < 0)
+        fail_msg("%.*s", HG_SLICE_ARG(hg_buf_slice(&why)));
+    assert_int_equal(hg_store_prepare(two, &why), 0);
+    assert_int_equal(hg_store_prepare(one, &why), 0);
+    assert_int_equal(sqlite3_close(one) | sqlite3_close(two), SQLITE_OK);
+    for (size_t i = 0; i < HG_COUNTOF(suffixes); i++) {
+        snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
+        unlink(name);
+    }
+}
+
 /* One call does not keep all others waiting: a database without an end is left. */
 static void a_call_that_takes_too_long_is_given_up(void **state)
 {
@@ -286,6 +310,7 @@ int main(void)
         cmocka_unit_test(a_table_has_one_spelling),
         cmocka_unit_test(a_cursor_says_only_what_it_can),
         cmocka_unit_test(a_tenant_column_that_mixes_tenants_up_is_not_served),
+        cmocka_unit_test(two_may_seed_one_file),
         cmocka_unit_test(a_call_that_takes_too_long_is_given_up),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
