@@ -4,8 +4,7 @@
  *
  *   struct hg_envelope e;
  *   if (hg_envelope_decode(bytes, &e) == 0) ... e.payload, hg_envelope_is_excluded(&e, id)
- *   hg_envelope_fini(&e);                  after every decode; never for one that the caller filled
- * to encode
+ *   hg_envelope_fini(&e);             after every decode; never for one that was filled to encode
  *
  * The kinds from CHANNEL on are headgate's own: they travel on the ring and on headgate:bus, never
  * on tina4:ws (whoever hears one there drops it).

@@ -2,9 +2,11 @@
  * What a back end sends to whom: the body of POST /publish, of headgate ctl publish, and of the
  * records of an envelope topic. Never does I/O or logs.
  *
- *   {"channel":C,"data":{...}} or {"room":R | "path":P | "id":ID | "all":true, "text":T | "b64":B},
+ *   {"channel":C, "data":{...}}
+ *   {"room":R | "path":P | "id":ID | "all":true, "text":T | "b64":B}
+ *
  * each with an optional "tenant" and, but for "id", "exclude":ID | [ID,...]; or an array of at most
- * HG_PUBLISH_BATCH of them
+ * HG_PUBLISH_BATCH of them.
  *
  *   struct hg_publish_list l;
  *   struct hg_publish_scratch sc = {0};

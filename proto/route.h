@@ -2,8 +2,7 @@
  * Names: tenants, tables, rooms; routing keys on Kafka; keys of the hub's rooms. Pure.
  *
  *   routing key   <tenant>_<table>|<hashId>
- *   hub key       <kind> NUL <tenant> NUL <name>      unambiguous: neither kind nor tenant can hold
- * a NUL
+ *   hub key       <kind> NUL <tenant> NUL <name>      neither kind nor tenant can hold a NUL
  */
 #ifndef HG_PROTO_ROUTE_H
 #define HG_PROTO_ROUTE_H

@@ -2,8 +2,7 @@
  * The typed channel and the channels beside the ops: which types are known, frames, docs. Never
  * does I/O or logs.
  *
- *   if (hg_typed_find(op.type) != HG_TYPED_NONE) ...            before any op, also when the
- * message has one
+ *   if (hg_typed_find(op.type) != HG_TYPED_NONE) ...     before any op, also if the message has one
  */
 #ifndef HG_PROTO_TYPED_H
 #define HG_PROTO_TYPED_H

@@ -4,9 +4,12 @@
  * (redis, nats), one of which is connected at start, not at first use, and for ever
  * again after a failure. Knows no envelope, no room, no origin.
  *
- *   bus = hg_bus_new(&spec);                 NULL when no backplane is configured; a wrong one is
- * logged and never up hg_bus_publish(bus, HG_BUS_SHARED, text)                0; -HG_E_AGAIN not
- * connected (bus may be NULL), -HG_E_FULL in-flight cap hg_bus_free(bus); NULL is fine
+ *   bus = hg_bus_new(&spec);      NULL: no backplane is configured; a wrong one is logged and is
+ *                                 never up
+ *   rc = hg_bus_publish(bus, HG_BUS_SHARED, text);
+ *                                 0; -HG_E_AGAIN: not connected (bus may be NULL); -HG_E_FULL
+ *   hg_bus_free(bus);             NULL is fine; what was published last still leaves, if the
+ *                                 server takes it soon
  *
  * publish while configured but not connected, and above the cap, is dropped and counted; what was
  * sent counts when the server has answered. hg_bus_free is not called from inside the callbacks.

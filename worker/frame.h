@@ -9,9 +9,10 @@
  * chunk. Chunks start small and double up to HG_CHUNK_MAX.
  *
  *   struct hg_arena a = {0};
- *   struct hg_span s = hg_frame_build(fr, &a, HG_WS_OP_TEXT, parts, nparts);      s holds one
- * reference hg_conn_send(c, s);                                                          takes its
- * own hg_span_unref(fr, &s); hg_arena_fini(fr, &a);
+ *   struct hg_span s = hg_frame_build(fr, &a, HG_WS_OP_TEXT, parts, nparts);  holds a reference
+ *   hg_conn_send(cs, c, s);                                                   takes its own
+ *   hg_span_unref(fr, &s);
+ *   hg_arena_fini(fr, &a);
  */
 #ifndef HG_WORKER_FRAME_H
 #define HG_WORKER_FRAME_H

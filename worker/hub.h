@@ -4,8 +4,8 @@
  * it has members. Knows no envelope and no bus.
  *
  *   room = hg_hub_join(&hub, c, HG_ROUTE_ROOM, tenant, name);
- *   n = hg_hub_send(&hub, room, HG_WS_OP_TEXT, body, exclude, nexclude);     framed once, shared by
- * all members hg_hub_leave(&hub, c, room);  hg_hub_leave_all(&hub, c);
+ *   n = hg_hub_send(&hub, room, HG_WS_OP_TEXT, body, ids, nids);    framed once for all members
+ *   hg_hub_leave(&hub, c, room);  hg_hub_leave_all(&hub, c);
  */
 #ifndef HG_WORKER_HUB_H
 #define HG_WORKER_HUB_H

@@ -4,9 +4,9 @@
  * that can be part of a key, a user that can stand in a frame. Owns nothing of the connection.
  *
  *   rc = hg_identify(w, &asker, &id, &why);     < 0: refuse with hg_http_status(rc); why may be
- * said to the peer, NULL where it is told nothing take what is wanted of id                   its
- * slices borrow from the request and from id hg_identity_fini(&id);                      also after
- * a refusal
+ *                                               said to the peer, NULL: it is told nothing
+ *   take what is wanted of id                   its slices borrow from the request and from id
+ *   hg_identity_fini(&id);                      also after a refusal
  *
  * 1. What a token says, and the token, never reach a log; why one was refused does, and does not
  *    reach the peer.

@@ -3,9 +3,11 @@
  * delay before a bit is taken back (interest_linger), so that churn does not touch shared memory.
  * Owns the counts; never walks a ring.
  *
- *   hg_interest_hold(&in, hash);      first of its bucket: bit set with a full fence (the caller
- * then walks the rings) hg_interest_drop(&in, hash, now); last of its bucket: the bit goes after
- * the delay, unless held again
+ *   hg_interest_hold(&in, hash);          first of its bucket: the bit is set, with a full fence;
+ *                                         who needs more than wakes walks the rings then
+ *   hg_interest_drop(&in, hash, when);    last of its bucket: the bit may go from then on, unless
+ *                                         it is held again
+ *   hg_interest_sweep(&in, now);          now and then
  */
 #ifndef HG_WORKER_INTEREST_H
 #define HG_WORKER_INTEREST_H

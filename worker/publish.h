@@ -4,11 +4,10 @@
  * with how many connections of this host were reached; for that the siblings' counts are awaited,
  * at most HG_PUBLISH_WAIT. Owns the answers under way.
  *
- *   status = hg_publish_body(w, body, &asker, &json);      0: asker.fn is called later, in another
- * turn hg_publish_look(w);                                    after a wake: is somebody's count
- * complete? hg_publish_turn(w);                                    at the end of a turn: wakes who
- * asked us hg_publish_flush(w);                                   everybody is answered with what
- * is known
+ *   status = hg_publish_body(w, body, &asker, &json);    0: asker.fn is called in a later turn
+ *   hg_publish_look(w);       after a wake: is somebody's count complete?
+ *   hg_publish_turn(w);       at the end of a turn: wakes those who asked us
+ *   hg_publish_flush(w);      everybody is answered with what is known
  *
  * delivered counts queues that took the message: every connection once per message, of all workers
  * of this host. Siblings that did not answer in time are named by their number (unanswered), so

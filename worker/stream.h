@@ -5,13 +5,16 @@
  * only as somebody who takes spans, and SQL, Kafka, rings not at all: everything it needs done it
  * asks of hg_stream_ops, so that its tests run without any of them.
  *
- *   sub = hg_sub_open(&ss, &spec)         checks done by the caller; ack, snapshot, diffs follow
- * through ops hg_stream_diff(&ss, key, &rec)        a record at a new position: deliver, hold,
- * drop, or reset hg_stream_row(&ss, key, frame)        a row event: not fenced, held while a
- * snapshot is pending hg_stream_landed(&ss, flight, &reply) the answer to ops.fly
- *   hg_stream_bare_diff(&ss, hash_id, &rec)           a record of a topic keyed by hashId alone
- *   hg_streams_reset(&ss, bits, why)      holes: all streams whose room it may have been
- *   hg_stream_writable(&ss, c)            c takes bytes again: its lagging subscriptions are pulled
+ *   hg_sub_open(&ss, &spec)                    the caller has checked; ack, snapshot and diffs
+ *                                              follow through ops
+ *   hg_stream_diff(&ss, key, &rec)             a record at a new position: deliver, hold, drop or
+ *                                              reset
+ *   hg_stream_bare_diff(&ss, hash_id, &rec)    the same of a topic keyed by hashId alone
+ *   hg_stream_row(&ss, key, frame)             a row event: not fenced, held while a snapshot is
+ *                                              pending
+ *   hg_stream_landed(&ss, flight, &reply)      the answer to ops.fly
+ *   hg_streams_reset(&ss, bits, why)           holes: all streams whose room it may have been
+ *   hg_stream_writable(&ss, c)                 c takes bytes again: what lags is pulled
  *
  * 1. The log holds every diff with LSN in (floor, head], sorted by LSN, arrival breaking ties;
  * every cursor is a place in it.

@@ -6,8 +6,8 @@
  *
  *   hg_typed_init(w);
  *   hg_typed_enter(w, c);                             a session begins: it counts
- *   hg_typed_opened(w, c);                            after the greeting was queued: others are
- * told if (hg_typed_message(w, c, &op)) return;          before any op; false: not a type we know
+ *   hg_typed_opened(w, c);                            behind its greeting: the others are told
+ *   if (hg_typed_message(w, c, &op)) return;          before any op; false: not a type we know
  *   hg_typed_gone(w, c);                              while the session still is what it was
  *   n = hg_typed_clients(w, c);
  *   hg_typed_fini(w);                                 after the connections, before the relay

@@ -3,15 +3,17 @@
  * Variable-sized records, lock-free, in shared memory; any process may die at any instruction.
  * ARCHITECTURE.md "The ring" has the rules this file keeps:
  *
- *   writer   append record -> full fence -> read the interest of its room -> note who it is meant
- * for in the record
- *            -> (caller stores position and watermark) -> at the end of the turn wake the meant,
- * and whoever is a quarter behind lapping  a record meant for a reader that has not read it: flag
- * the hole, then move the tail, then overwrite reader   copy -> fence -> look at hole flag and tail
- * -> only then use the copy joining  hg_interest_set (fetch_or, full fence) -> hg_ring_walk to all
- * heads -> only then note the watermark taking   a share: read share_epoch -> see who holds ->
- * hg_ring_walk to all heads -> only then consume, while the epoch is the same; else records of the
- * former holder, or the hole in them, come after one's own
+ *   writer   append record -> full fence -> read the interest of its room -> note in the record who
+ *            it is meant for -> (caller stores position and watermark) -> at the end of the turn
+ *            wake the meant, and whoever is a quarter behind
+ *   lapping  a record meant for a reader that has not read it: flag the hole, then move the tail,
+ *            then overwrite
+ *   reader   copy -> fence -> look at hole flag and tail -> only then use the copy
+ *   joining  hg_interest_set (fetch_or, full fence) -> hg_ring_walk to all heads -> only then note
+ *            the watermark
+ *   taking   a share: read share_epoch -> see who holds -> hg_ring_walk to all heads -> only then
+ *            consume, while the epoch is the same; else records of the former holder, or the hole
+ *            in them, come after one's own
  *
  * Layout: positions count bytes for ever, byte = position % ring_size; records are contiguous and
  * 8-aligned. What is left before the end of the ring is a PAD record, or, below a record head,
@@ -20,13 +22,14 @@
  *
  * Never logs; counts through the results. Loop thread of its process only.
  *
- *   hg_ring_writer_init(&rw, host, seat);                 a new writer takes all unread records as
- * meant rc = hg_ring_append(&rw, &head, key, body, force);    -HG_E_AGAIN: would lap a meant
- * reader; wait up to ring_wait, then force hg_ring_flush_wakes(&rw); once per turn
+ *   hg_ring_writer_init(&rw, host, seat);               takes all unread records as meant
+ *   rc = hg_ring_append(&rw, &head, key, body, force);  -HG_E_AGAIN: would lap a meant reader; wait
+ *                                                       up to ring_wait, then force
+ *   hg_ring_flush_wakes(&rw);                           once per turn
  *
- *   hg_ring_walker_init(&wk, host, seat, &ops, ctx);      starts at the tails
- *   hg_ring_walk(&wk);                                    all rings, those of dead seats too, to
- * their heads of this moment
+ *   hg_ring_walker_init(&wk, host, seat, &ops, ctx);    starts at the tails
+ *   hg_ring_walk(&wk);                                  all rings, those of dead seats too, to
+ *                                                       their heads of this moment
  */
 #ifndef HG_COMMON_SYS_RING_H
 #define HG_COMMON_SYS_RING_H

@@ -4,9 +4,9 @@
  * any instruction and an answer that comes too late falls on nobody: it names the turn of the word
  * it belongs to.
  *
- *   ask = hg_tally_open(h, seat, slot);          by the asker, who knows which of its slots are
- * free hg_tally_add(h, seat, ask, n);               by a sibling, once per record that carried the
- * ask t = hg_tally_read(h, seat, ask);             how many answered, whom they reached
+ *   ask = hg_tally_open(h, seat, slot);    by the asker, who knows which of its slots are free
+ *   hg_tally_add(h, seat, ask, n);         by a sibling, once per record that carried the ask
+ *   t = hg_tally_read(h, seat, ask);       how many answered, whom they reached
  *
  * Never waits, wakes or allocates.
  */
