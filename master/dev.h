@@ -4,11 +4,12 @@
  * the directory; each is restarted with back-off when it dies, and ended by process id. The machine
  * of slots.h decides when.
  *
- *   hg_dev_init(&dev, devbroker, drop, arg);          nothing started yet; all other calls are
- * harmless then rc = hg_dev_start_broker(&dev, now);              waits for its address:
- * dev.brokers hg_dev_start_tools(&dev, brokers, now); each round: hg_dev_tick; hg_dev_prepare;
- * hg_dev_next; for each reaped pid: hg_dev_reaped hg_dev_stop(&dev, now); until
- * hg_dev_all_stopped(&dev); hg_dev_fini(&dev)
+ *   hg_dev_init(&dev, devbroker, drop, arg);      nothing is started yet; all other calls are
+ *                                                 harmless then
+ *   rc = hg_dev_start_broker(&dev, now);          waits for its address: dev.brokers
+ *   hg_dev_start_tools(&dev, brokers, now);
+ *   each round: hg_dev_tick; hg_dev_prepare; hg_dev_next; for each reaped pid: hg_dev_reaped
+ *   hg_dev_stop(&dev, now); until hg_dev_all_stopped(&dev); hg_dev_fini(&dev);
  *
  * A broker that died comes back at another port and without its records: dev.moved says so once,
  * and its owner restarts whoever used it (hg_dev_restart_tools for those here).

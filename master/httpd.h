@@ -4,8 +4,8 @@
  * at the most, none unless it is set; answers are made whole in memory by the handler, or later.
  *
  *   hg_httpd_init(&d, listen_fd, handler, ctx);
- *   each round: hg_httpd_expire(&d, now); hg_httpd_prepare(&d, &polls, now); due =
- * hg_httpd_next(&d) hg_httpd_fini(&d);
+ *   each round: hg_httpd_expire(&d, now); hg_httpd_prepare(&d, &polls, now); hg_httpd_next(&d);
+ *   hg_httpd_fini(&d);
  *
  * Bounded against hostile peers: HG_HTTPD_CONNS connections (the oldest makes room for a new one),
  * HG_HTTPD_HEAD bytes of request, a whole request within HG_HTTPD_READ of its first moment however

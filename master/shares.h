@@ -4,9 +4,11 @@
  * the facts go in, one action at a time comes out.
  *
  *   hg_shares_init(&sh, nslots, nseats, now);
- *   do { fill facts; act = hg_shares_step(&sh, &facts); carry act out; } while (act.kind !=
- * HG_SHARE_ACT_NONE); hg_shares_pending(&sh, &facts): something waits for readers or for a release:
- * look again in a millisecond or two
+ *   do {
+ *       fill facts; act = hg_shares_step(&sh, &facts); carry act out
+ *   } while (act.kind != HG_SHARE_ACT_NONE);
+ *   hg_shares_pending(&sh, &facts)       something waits for readers or for a release: look again
+ *                                        in a millisecond or two
  *
  * 1. A share is given only when nobody holds it, and taken from its holder only after that one is
  * dead or has said that it stopped, and after every living seat has walked its ring to where it

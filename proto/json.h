@@ -3,12 +3,11 @@
  * hg_json_val is a borrowed place in it. Never does I/O or logs.
  *
  *   struct hg_json doc;
- *   if (hg_json_parse(text, NULL, &doc) == 0) {          text must stay while hg_json_raw or the
- * integer getters are used struct hg_slice table; if (hg_json_str(hg_json_root(&doc), "table",
- * &table)) ...
+ *   if (hg_json_parse(text, NULL, &doc) == 0) {    text must stay for hg_json_raw and the getters
+ * of integers struct hg_slice table; if (hg_json_str(hg_json_root(&doc), "table", &table)) ...
  *   }
- *   hg_json_fini(&doc);                                    also after a failed parse; a zeroed
- * document is empty and valid
+ *   hg_json_fini(&doc);                            also after a failed parse; a zeroed document is
+ *                                                  empty and valid
  *
  * 1. Stricter than cJSON: RFC 8259 and nothing else around it, valid UTF-8, capped depth and count
  * of values.

@@ -3,9 +3,9 @@
  * (spec 7.3). Pure.
  *
  *   struct hg_rowevent ev;
- *   if (hg_rowevent_decode(text, &ev) == 0) ... route by ev.routing_key; hg_op_put_row_event(out,
- * shape, &ev, lsn) hg_rowevent_fini(&ev);                 after every decode; text must stay until
- * then: raw values borrow from it
+ *   if (hg_rowevent_decode(text, &ev) == 0)    text must stay: raw values borrow from it
+ *       route by ev.routing_key; hg_op_put_row_event(out, shape, &ev, lsn);
+ *   hg_rowevent_fini(&ev);                     after every decode
  */
 #ifndef HG_PROTO_ROWEVENT_H
 #define HG_PROTO_ROWEVENT_H

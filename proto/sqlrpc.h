@@ -5,8 +5,9 @@
  *   hg_sqlrpc_put_update_single(&out, &call, HG_SLICE_LIT("id"), id, updates_json);
  *
  *   struct hg_sqlrpc_reply r;
- *   if (hg_sqlrpc_reply_decode(bytes, &r) == 0) ...   r borrows from bytes, which need no alignment
- * of the caller's hg_sqlrpc_reply_fini(&r);                          after every decode
+ *   if (hg_sqlrpc_reply_decode(bytes, &r) == 0) ...   r borrows from bytes, which the caller need
+ *                                                     not align
+ *   hg_sqlrpc_reply_fini(&r);                         after every decode
  *
  * 1. Nothing is read before the official verifier has passed over the whole buffer (depth and table
  * count capped).

@@ -2,10 +2,12 @@
  * What every tool's main() has: a table of flags with --help and --version, a wish to stop, and one
  * line of log.
  *
- *   const struct hg_cli_opt opts[] = {{"db", "FILE", "the database", &db, NULL}, {"seed", NULL,
- * "...", NULL, &seed}}; hg_cli_parse(argc, argv, "what it does", opts, HG_COUNTOF(opts));   exits:
- * 0 after --help, 2 when it is wrong hg_cli_catch_signals(); while (!hg_cli_stopped()) ... TERM and
- * INT; no system call is restarted
+ *   const struct hg_cli_opt opts[] = {{"db", "FILE", "the database", &db, NULL},
+ *                                     {"seed", NULL, "...", NULL, &seed}};
+ *   hg_cli_parse(argc, argv, "what it does", opts, HG_COUNTOF(opts));    exits: 0 after --help, 2
+ *                                                                        when it is wrong
+ *   hg_cli_catch_signals();
+ *   while (!hg_cli_stopped()) ...        TERM and INT; no system call is restarted
  */
 #ifndef HG_TOOLS_CLI_H
 #define HG_TOOLS_CLI_H

@@ -3,9 +3,11 @@
  * one clear line instead of a stream of them. Works with a real cluster and with librdkafka's mock
  * cluster (which has no CreateTopics: a missing topic is made by asking for its metadata).
  *
- *   rd_kafka_conf_t *conf = hg_tk_conf(brokers, props);   props ends with {NULL, NULL}; dies on a
- * bad one rd_kafka_t *rk = hg_tk_new(RD_KAFKA_PRODUCER, conf); int n = hg_tk_topic(rk,
- * "sql.rpc.requests");          partitions; waits; -1 once hg_cli_stopped()
+ *   rd_kafka_conf_t *conf = hg_tk_conf(brokers, props);    props ends with {NULL, NULL}; dies on a
+ *                                                          bad one
+ *   rd_kafka_t *rk = hg_tk_new(RD_KAFKA_PRODUCER, conf);
+ *   int n = hg_tk_topic(rk, "sql.rpc.requests");           partitions; waits; -1 once
+ *                                                          hg_cli_stopped()
  */
 #ifndef HG_TOOLS_KAFKA_H
 #define HG_TOOLS_KAFKA_H

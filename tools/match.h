@@ -6,9 +6,10 @@
  * snapshot and diffs can't disagree about what matches.
  *
  *   struct hg_match *m = hg_match_new(db, on_diff, arg);
- *   hg_match_put(m, key, filter, &q)         key "<tenant>_<table>|<hashId>"; the tenant ends at
- * the first "_" hg_match_change(m, NULL, &change)        on_diff for every live query it touches;
- * NULL means all of them hg_match_free(m)
+ *   hg_match_put(m, key, filter, &q)       key "<tenant>_<table>|<hashId>"; the tenant ends at the
+ *                                          first "_"
+ *   hg_match_change(m, NULL, &change)      on_diff for every live query it touches; NULL means all
+ *   hg_match_free(m)
  *
  * Order, limit and offset of a query are not followed: a change source for trying out knows rows,
  * not windows. The cursor is part of the condition.

@@ -3,10 +3,12 @@
  * compilation to one SQLite statement with bound parameters. Pure: reads a struct hg_table, writes
  * SQL text; the database is touched by hg_sq_bind only.
  *
- *   struct hg_sq_query q = ...;                      filled by fb_worker.cc; slices are borrowed
- * from its message struct hg_sq_sql sql = {0}; if (hg_sq_select(&table, &q, &sql, &why) < 0)    why
- * holds a sentence for the caller of the query sqlite3_prepare_v2(db, sql.text.p, (int)sql.text.n,
- * ...); hg_sq_bind(stmt, &sql); hg_sq_sql_fini(&sql);
+ *   struct hg_sq_query q = ...;       filled by fb_worker.cc; slices are borrowed from its message
+ *   struct hg_sq_sql sql = {0};
+ *   if (hg_sq_select(&table, &q, &sql, &why) < 0)    why: a sentence for who sent the query
+ *   sqlite3_prepare_v2(db, sql.text.p, (int)sql.text.n, ...);
+ *   hg_sq_bind(stmt, &sql);
+ *   hg_sq_sql_fini(&sql);
  *
  * 1. Every statement says "company_id" = ? before anything else: a filter is only ever and-ed to
  * that.

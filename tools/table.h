@@ -4,9 +4,10 @@
  * and nothing else.
  *
  *   struct hg_table t;
- *   int rc = hg_table_load(db, name, &t, &why);   0, -HG_E_NOT_FOUND, -HG_E_BAD_QUERY (unfit),
- * -HG_E_SYS hg_table_row_json(&t, "OLD", &sql); hg_table_fini(&t);                            only
- * after 0
+ *   int rc = hg_table_load(db, name, &t, &why);    0, -HG_E_NOT_FOUND, -HG_E_BAD_QUERY (unfit),
+ *                                                  -HG_E_SYS
+ *   hg_table_row_json(&t, "OLD", &sql);
+ *   hg_table_fini(&t);                             only after 0
  *
  * A table is served when it has a text column company_id (the tenant) and a primary key of one
  * column, under its own spelling only: routing keys compare as bytes. Tables called hg_* and

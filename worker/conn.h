@@ -3,11 +3,11 @@
  * and WebSocket only as functions it hands bytes to; knows no op, room or stream. Owns its
  * connections, their queues and fds.
  *
- *   hg_conns_init(&cs, w, &events);
+ *   hg_conns_init(&cs, &events);
  *   accepted fd -> hg_conn_accept(cs, fd, peer)
- *   hg_conn_send(cs, c, span)             queued; the turn's end writes all that gathered in one
- * sendmsg hg_conn_close(cs, c, -HG_E_x)         close frame with the row's code, session gone at
- * once hg_conn_drop(cs, c)                   no more bytes
+ *   hg_conn_send(cs, c, span)             queued; the turn's end writes all that gathered at once
+ *   hg_conn_close(cs, c, -HG_E_x)         close frame with the row's code; the session goes at once
+ *   hg_conn_drop(cs, c)                   no more bytes
  *
  * 1. Nothing is freed inside a callback: a closed connection stays readable as a struct until the
  * turn ends.

@@ -4,11 +4,11 @@
  * queues that wake the loop; every callback here runs on the loop thread. Knows topics, partitions,
  * offsets and bytes; no stream, no LSN, no JSON.
  *
- *   k = hg_kafka_new(&spec);                         never fails for an absent broker: it connects
- * for ever hg_kafka_changes_apply(k);                       after share_epoch moved: start and stop
- * partitions as hg_host_holds says hg_kafka_produce(k, &msg)                        queued locally;
- * -HG_E_FULL, never blocks hg_kafka_free(k, flush_ms);                      flushes the producer,
- * deletes an own reply topic
+ *   k = hg_kafka_new(&spec);       never fails for an absent broker: it connects for ever
+ *   hg_kafka_changes_apply(k);     after share_epoch moved: start and stop partitions as
+ *                                  hg_host_holds says
+ *   hg_kafka_produce(k, &msg)      queued locally; -HG_E_FULL; never blocks
+ *   hg_kafka_free(k, flush_ms);    flushes the producer, deletes an own reply topic
  *
  * Changes: assign() without a group, explicit offsets only, auto.offset.reset=error, nothing
  * committed. A partition starts at hg_part.next when that is stored; else, when it was there at the

@@ -2,9 +2,11 @@
  * Calls to the SQL worker: correlation ids, deadlines, who gets the answer. Owns the calls in
  * flight. Builds no request (proto/sqlrpc.h, proto/query.h do) and knows no client.
  *
- *   call = hg_rpc_new(&rp, on_done, ctx, arg);      call->spec has correlation id and reply topic
- * for the builder hg_query_put_get_data(&buf, &call->spec, ...); hg_rpc_send(&rp, call, bytes);
- * on_done is called once, later, never inside hg_rpc_send: reply, timeout or shutdown
+ *   call = hg_rpc_new(&rp, fn, ctx, arg, arg2);    call->spec has correlation id and reply topic
+ *                                                for the builder
+ *   hg_query_put_get_data(&buf, &call->spec, ...);
+ *   hg_rpc_send(&rp, call, bytes);               fn is called once, later, never in here: reply,
+ *                                                timeout or shutdown
  *
  * A late, repeated, foreign or unverifiable reply is counted and dropped.
  */

@@ -3,9 +3,8 @@
  * compare, copy, free. Private to conf*.c and their tests. No file, no environment, no log.
  *
  *   o = hg_opt_find(name)
- *   rc = hg_opt_set(cf, o, text, &why)         -HG_E_CONF_VALUE: cf keeps the old value, why is a
- * constant hg_opt_text(cf, o, &buf)                   canonical: hg_opt_set of it gives the same
- * value
+ *   rc = hg_opt_set(cf, o, text, &why)    -HG_E_CONF_VALUE: cf keeps the old value, why is a
+ * constant hg_opt_text(cf, o, &buf)              canonical: hg_opt_set of it gives the same value
  */
 #ifndef HG_COMMON_SYS_CONF_VALUE_H
 #define HG_COMMON_SYS_CONF_VALUE_H

@@ -3,10 +3,10 @@
  * packet is one message, type first. Grown from ipc.def. Never blocks, never logs. High rates go
  * through shared memory, not through here.
  *
- *   hg_ipc_pair(fd);                                                 fd[0] stays with the master,
- * fd[1] goes to the worker hg_ipc_send(fd, HG_IPC_DRAIN, &(struct hg_ipc_drain){...}, sizeof(struct
- * hg_ipc_drain), HG_SLICE_NONE); while ((rc = hg_ipc_recv(fd, HG_IPC_TO_WORKER, &m)) > 0) use
- * m.type, m.drain, m.tail
+ *   hg_ipc_pair(fd);          fd[0] stays with the master, fd[1] goes to the worker
+ *   hg_ipc_send(fd, HG_IPC_DRAIN, &drain, sizeof drain, HG_SLICE_NONE);
+ *   while ((rc = hg_ipc_recv(fd, HG_IPC_TO_WORKER, &m)) > 0)
+ *       use m.type, m.drain, m.tail
  *
  * 1. What recv hands out has a known type, is meant for this side and has the size of its row.
  * 2. A peer's end shows as -HG_E_PEER_GONE: a worker that sees it ends, its master is gone.

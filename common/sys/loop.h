@@ -4,16 +4,16 @@
  * timers -> flush hooks -> reap hooks. A call deferred by a deferred call, a timer or a hook runs
  * in the next turn, which then does not wait.
  *
- *   struct hg_loop *l = hg_loop_new();                       after fork, never before
- *   hg_watch_start(l, &w, fd, HG_IN, on_ready, arg);         a watcher of one's own (listeners,
- * eventfds, redis, ...) k = hg_loop_kind(l, on_conn, worker);                    or a class of
- * many: no struct per fd, 8 bytes in the kernel hg_loop_add(l, k, fd, id, gen, HG_IN | HG_OUT |
- * HG_ET); hg_loop_run(l);  ... hg_loop_stop(l) ... hg_loop_free(l);
+ *   struct hg_loop *l = hg_loop_new();                  after fork, never before
+ *   hg_watch_start(l, &w, fd, HG_IN, on_ready, arg);    a watcher of one's own: listeners, eventfds
+ *   k = hg_loop_kind(l, on_conn, worker);               or a class of many: no struct per fd, 8
+ *   hg_loop_add(l, k, fd, id, gen, HG_IN | HG_ET);      bytes in the kernel
+ *   hg_loop_run(l);  ... hg_loop_stop(l) ... hg_loop_free(l);
  *
- * 1. now is the same for the whole turn: hg_loop_now. 2. A stopped watcher gets no further call,
- * not even in this turn.
- * 3. Of a class, the callback gets (id, gen) as given; a stale gen is the owner's to see. 4.
- * Nothing reachable from a callback may be freed before the reap hooks.
+ * 1. now is the same for the whole turn: hg_loop_now.
+ * 2. A stopped watcher gets no further call, not even in this turn.
+ * 3. Of a class, the callback gets (id, gen) as given; a stale gen is the owner's to see.
+ * 4. Nothing reachable from a callback may be freed before the reap hooks.
  */
 #ifndef HG_COMMON_SYS_LOOP_H
 #define HG_COMMON_SYS_LOOP_H

@@ -4,8 +4,8 @@
  * dies the master adds its counters to the "retired" row and drops its gauges, so that sums never
  * fall.
  *
- *   HG_INC(m, accepted); HG_ADD(m, bytes_in, n); HG_SET(m, connections, n); HG_OBSERVE(m, rpc, us);
- * HG_ERR_INC(m, -HG_E_X); with struct hg_metrics *m of the own seat.
+ *   HG_INC(m, accepted);  HG_ADD(m, bytes_in, n);  HG_SET(m, connections, n);
+ *   HG_OBSERVE(m, rpc, us);  HG_ERR_INC(m, -HG_E_X);      m: struct hg_metrics of the own seat
  */
 #ifndef HG_COMMON_SYS_METRIC_H
 #define HG_COMMON_SYS_METRIC_H

@@ -4,10 +4,12 @@
  * numeric), never logs; the caller closes what it gets.
  *
  *   hg_addr_parse(HG_SLICE_LIT("0.0.0.0"), 7000, &a)           master, before fork
- *   hg_sock_probe(&a) == -HG_E_EXISTS: somebody listens there
- *   for each slot: fd[i] = hg_sock_listen(&a, backlog, true)   the group's index of a socket is the
- * order of these calls hg_sock_reuseport_pick(fd[0], live, n)                     new connections
- * go to the slots with live[i] only while ((c = hg_sock_accept(fd, &peer)) >= 0) ... worker
+ *   hg_sock_probe(&a) == -HG_E_EXISTS                          somebody listens there
+ *   for each slot: fd[i] = hg_sock_listen(&a, backlog, true)   the order of these calls is the
+ *                                                              group's index of a socket
+ *   hg_sock_reuseport_pick(fd[0], live, n)                     new connections go to the slots with
+ *                                                              live[i] only
+ *   while ((c = hg_sock_accept(fd, &peer)) >= 0) ...           worker
  */
 #ifndef HG_COMMON_SYS_SOCK_H
 #define HG_COMMON_SYS_SOCK_H

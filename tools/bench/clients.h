@@ -3,10 +3,12 @@
  * up a name.
  *
  *   struct hg_crowd *c = hg_crowd_new(&target, on_message, arg);
- *   hg_crowd_open(c, n, path_of, deadline_ns)     connections 0..n-1, handshake done; dies when
- * that can't be had hg_crowd_send(c, i, bytes)                    queued when the socket is full
- *   hg_crowd_poll(c, timeout_ms)                  reads, calls on_message for each frame, writes
- * what waits hg_crowd_free(c)
+ *   hg_crowd_open(c, n, path_of, deadline_ns)    connections 0..n-1, handshake done; dies when that
+ *                                                can't be had
+ *   hg_crowd_send(c, i, bytes)                   queued when the socket is full
+ *   hg_crowd_poll(c, timeout_ms)                 reads, calls on_message for each frame, writes
+ *                                                what waits
+ *   hg_crowd_free(c)
  *
  * Pings are answered. A connection that is lost ends the program: its figures would mean nothing.
  */
