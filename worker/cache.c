@@ -27,16 +27,6 @@ struct hg_cache_read {
 
 /* ---- is it wanted? ---- */
 
-static bool is_given(const struct hg_conf *conf, const char *name)
-{
-    struct hg_buf value = {0};
-    const char *origin = "default";
-    bool known = hg_conf_get(conf, hg_slice_str(name), &value, &origin);
-
-    hg_buf_fini(&value);
-    return known && strncmp(origin, "default", 7) != 0;
-}
-
 bool hg_cache_wanted(const struct hg_conf *conf)
 {
     static const char *const names[] = {"keydb_host",         "keydb_port",
@@ -49,7 +39,7 @@ bool hg_cache_wanted(const struct hg_conf *conf)
     if (conf->dev)
         return false;
     for (size_t i = 0; i < HG_COUNTOF(names); i++)
-        if (is_given(conf, names[i]))
+        if (hg_conf_is_given(conf, hg_slice_str(names[i])))
             return true;
     return conf->profile == HG_PROFILE_V3;
 }

@@ -11,6 +11,7 @@
 #include "worker/bus.h"
 #include "worker/cache.h"
 #include "worker/conn.h"
+#include "worker/control.h"
 #include "worker/hub.h"
 #include "worker/ids.h"
 #include "worker/kafka.h"
@@ -87,6 +88,7 @@ struct hg_worker {
     struct hg_map tenant_calls; /* calls in flight by tenant; calls.c's */
     struct hg_kafka *kafka;
     struct hg_cache *cache; /* NULL: off */
+    struct hg_control *control; /* NULL: query_control_topic is empty */
     struct hg_ingest in;
     struct hg_relay relay;
     struct hg_typed typed;

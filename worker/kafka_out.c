@@ -31,10 +31,11 @@ static enum kind kind_of(const struct hg_conf *cf, const char *name)
 }
 
 /* A SQL call that nobody waits for any more must not be executed: it leaves the queue with its
- * deadline. A seed is worth as much as the snapshot it was for. */
+ * deadline. A tombstone must be in the log, or given up, well before the mark `closing` runs out
+ * and a joiner goes on (control.h). A seed is worth as much as the snapshot it was for. */
 static int64_t timeout_of(const struct hg_conf *cf, enum kind kind)
 {
-    return kind == KIND_CONTROL ? 60000 : HG_MAX(cf->rpc_timeout / HG_MS, 100);
+    return HG_MAX((kind == KIND_CONTROL ? cf->query_control_lease / 3 : cf->rpc_timeout) / HG_MS, 100);
 }
 
 static rd_kafka_topic_conf_t *topic_conf(struct hg_kafka *k, const char *name)

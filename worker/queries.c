@@ -239,6 +239,14 @@ static void landed(void *ctx, const struct hg_flight *fl, const void *reply, str
     hg_seeds_publish(w, fl, reply, fence);
 }
 
+static void ended(void *ctx, const struct hg_stream *st)
+{
+    struct hg_worker *w = ctx;
+
+    if (w->control && !hg_stream_is_open(&w->streams, hg_stream_key(st))) /* no twin, bare or not */
+        hg_control_ended(w->control, hg_stream_key(st));
+}
+
 static void ack(void *ctx, struct hg_sub *sub)
 {
     struct hg_worker *w = ctx;
@@ -303,6 +311,7 @@ const struct hg_stream_ops hg_queries_ops = {
     .bridge = bridge,
     .forget = forget,
     .landed = landed,
+    .ended = ended,
     .ack = ack,
     .failed = failed,
     .can_take = can_take,
@@ -310,6 +319,45 @@ const struct hg_stream_ops hg_queries_ops = {
     .send = send_span,
     .subs_of = subs_of,
 };
+
+/* ---- query control ---- */
+
+static int produce_control(void *ctx, struct hg_slice key, struct hg_slice value,
+                           struct hg_kafka_report *report)
+{
+    struct hg_worker *w = ctx;
+    struct hg_kafka_msg m = {.topic = w->conf->query_control_topic,
+                             .key = key,
+                             .value = value,
+                             .want_report = true,
+                             .opaque = report};
+    int rc = hg_kafka_produce(w->kafka, &m);
+
+    if (rc < 0)
+        hg_log_limited(HG_LOG_WARN, NULL, "control.not_sent", "hash=\"%.*s\" err=%s",
+                       HG_SLICE_ARG(hg_route_hash_of(key)), hg_err_row(rc)->name);
+    return rc;
+}
+
+static bool kafka_is_up(void *ctx)
+{
+    return hg_kafka_is_up(((struct hg_worker *)ctx)->kafka);
+}
+
+void hg_queries_init(struct hg_worker *w)
+{
+    struct hg_control_spec spec = {.loop = w->loop,
+                                   .conf = w->conf,
+                                   .m = w->m,
+                                   .host = w->host,
+                                   .seat = w->boot->seat,
+                                   .produce = produce_control,
+                                   .is_up = kafka_is_up,
+                                   .ctx = w};
+
+    if (*w->conf->query_control_topic)
+        w->control = hg_control_new(&spec);
+}
 
 /* ---- subscribe, unsubscribe ---- */
 
@@ -378,18 +426,6 @@ static bool names_ok(struct hg_worker *w, struct hg_conn *c, struct hg_slice tab
     return false;
 }
 
-/* The change source must know the query before the snapshot is asked for. */
-static void publish_control(struct hg_worker *w, struct hg_slice key, struct hg_slice value)
-{
-    struct hg_kafka_msg m = {.topic = w->conf->query_control_topic, .key = key, .value = value};
-
-    if (value.n == 0 || !*m.topic)
-        return;
-    if (hg_kafka_produce(w->kafka, &m) < 0)
-        hg_log_limited(HG_LOG_WARN, NULL, "control.not_sent", "hash=\"%.*s\"",
-                       HG_SLICE_ARG(hg_route_hash_of(key)));
-}
-
 /* Where no topic has bare keys all dialects share their streams. */
 static bool hears_bare(const struct hg_worker *w, const struct hg_conn *c)
 {
@@ -456,8 +492,9 @@ static void open_sub(struct hg_worker *w, struct hg_conn *c, const struct hg_op_
         hg_query_free(q);
         hg_dispatch_error(w, c, -HG_E_LIMIT_SUBS, o->hash_id, hg_slice_str(why));
     } else {
-        if (d->v3)
-            publish_control(w, spec.key, control);
+        if (w->control && d->v3 && control.n > 0) /* before the snapshot is asked for */
+            hg_control_told(w->control, spec.key,
+                            hg_route_hub_hash(HG_ROUTE_STREAM, HG_SLICE_NONE, spec.key), control);
         hg_sub_open(&w->streams, &spec);
     }
     hg_buf_fini(&key);

@@ -53,6 +53,11 @@ static struct hg_stream *attached(struct hg_stream *st)
     return st && st->attached ? st : NULL;
 }
 
+bool hg_stream_is_open(const struct hg_streams *ss, struct hg_slice key)
+{
+    return find(ss, key) || find_bare(ss, key);
+}
+
 bool hg_stream_wants(const struct hg_streams *ss, struct hg_slice key)
 {
     return attached(find(ss, key)) || attached(find_bare(ss, key));
@@ -221,8 +226,6 @@ static void stream_free(struct hg_streams *ss, struct hg_stream *st)
         ask_siblings(ss, st, false);
     if (st->bare)
         hg_bare_del(&ss->by_hash, st->bare);
-    if (ss->ops->ended)
-        ss->ops->ended(ss->ctx, st);
     hg_log_fini(&st->log, ss->frames);
     hg_log_fini(&st->rows, ss->frames);
     account(ss, st, before);
@@ -230,6 +233,8 @@ static void stream_free(struct hg_streams *ss, struct hg_stream *st)
     lru_remove(ss, st);
     hg_map_del(&ss->by_key, &st->node);
     HG_DEC(ss->m, streams);
+    if (ss->ops->ended)
+        ss->ops->ended(ss->ctx, st);
     free(st->bare);
     free(st->subs);
     free(st);

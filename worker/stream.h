@@ -251,6 +251,8 @@ static inline bool hg_streams_are_full(const struct hg_streams *ss)
     return ss->nleft >= HG_STREAMS_LEFT;
 }
 bool hg_stream_wants(const struct hg_streams *ss, struct hg_slice key);
+/* Is there a stream of this routing key, bare or not, attached or not? */
+bool hg_stream_is_open(const struct hg_streams *ss, struct hg_slice key);
 void hg_stream_diff(struct hg_streams *ss, struct hg_slice key, const struct hg_stream_rec *rec);
 /* text: the whole rowEvent frame's payload. */
 void hg_stream_row(struct hg_streams *ss, struct hg_slice key, struct hg_slice text);

@@ -421,6 +421,7 @@ static int start(struct hg_worker *w)
     wire(w);
     open_cache(w);
     connect_kafka(w);
+    hg_queries_init(w);
     hg_relay_init(w);
     hg_typed_init(w);
     hg_loop_on_flush(
@@ -441,7 +442,9 @@ static void end(struct hg_worker *w)
 {
     hg_doing_set(w, HG_DOING_STOP);
     hg_rpcs_fini(&w->rpcs);
-    hg_map_fini(&w->tenant_calls); /* every call has ended */
+    if (w->control)
+        hg_control_stop(w->control); /* before the streams go, whose ends it would tell */
+    hg_map_fini(&w->tenant_calls);   /* every call has ended */
     hg_publish_flush(w);
     hg_conns_fini(&w->conns);
     hg_streams_fini(&w->streams);
@@ -452,6 +455,7 @@ static void end(struct hg_worker *w)
     hg_ids_fini(&w->ids);
     hg_kafka_free(w->kafka, hg_kafka_is_up(w->kafka) ? FLUSH_MS : 0); /* no broker takes it */
     hg_cache_free(w->cache);
+    hg_control_free(w->control);
     hg_ingest_fini(w);
     hg_interests_fini(&w->interests);
     hg_identity_unload(w);

@@ -406,3 +406,10 @@ bool hg_conf_get(const struct hg_conf *cf, struct hg_slice name, struct hg_buf *
     *origin = *hg_conf_origin(cf, o);
     return true;
 }
+
+bool hg_conf_is_given(const struct hg_conf *cf, struct hg_slice name)
+{
+    const struct hg_opt *o = hg_opt_find(name);
+
+    return o && strcmp(*hg_conf_origin(cf, o), "default") != 0;
+}

@@ -76,6 +76,8 @@ void hg_conf_print(const struct hg_conf *cf, enum hg_conf_print what, struct hg_
  * --x"); false: no such option. */
 bool hg_conf_get(const struct hg_conf *cf, struct hg_slice name, struct hg_buf *value,
                  const char **origin);
+/* Was it given anywhere, rather than left at its default? */
+bool hg_conf_is_given(const struct hg_conf *cf, struct hg_slice name);
 /* Copies the LIVE options of from into to; names what else differs in report ("workers: needs a
  * restart"). Returns how many were applied. Strings of to move: keep none across it. */
 int hg_conf_apply_live(struct hg_conf *to, const struct hg_conf *from, struct hg_buf *report);

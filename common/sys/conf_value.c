@@ -392,6 +392,15 @@ static const char *check_backplane_url(struct hg_slice s)
     return "not redis://host:port or nats://host:port";
 }
 
+static const char *check_registry_url(struct hg_slice s)
+{
+    static const char redis[] = "redis://";
+
+    return s.n == 0 || (s.n > sizeof redis - 1 && memcmp(s.p, redis, sizeof redis - 1) == 0)
+               ? NULL
+               : "not redis://host:port";
+}
+
 static const char *check_instance(struct hg_slice s)
 {
     return s.n == 0 || (s.n == 16 && all_of(s, "0123456789abcdef")) ? NULL : "not 16 hex digits";
@@ -423,6 +432,7 @@ static const struct {
     CHECK(query_control_topic, check_topic_or_empty),
     CHECK(backplane, check_backplane),
     CHECK(backplane_url, check_backplane_url),
+    CHECK(registry_url, check_registry_url),
     CHECK(instance_id, check_instance),
 #undef CHECK
 };

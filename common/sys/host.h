@@ -166,6 +166,11 @@ struct hg_host {
     struct hg_metrics retired;
     struct hg_part parts[HG_MAX_PARTS];
     _Atomic uint64_t interest[HG_INTEREST_BUCKETS][HG_SEAT_WORDS];
+    /* For hosts that decide alone when a live query is over (worker/members_alone.c): which seats
+     * hold one, two bits per query; and by the first of them the hash of the query whose end was
+     * claimed last. */
+    _Atomic uint64_t queries[HG_INTEREST_BUCKETS][HG_SEAT_WORDS];
+    _Atomic uint64_t query_ends[HG_INTEREST_BUCKETS];
     struct hg_seat seats[HG_MAX_SEATS];
 };
 

@@ -566,9 +566,12 @@ void hg_ring_sweep_seat(struct hg_host *h, uint32_t seat)
 {
     HG_BUG_ON(is_living(h, seat));
     uint64_t bit = UINT64_C(1) << seat % 64;
-    for (uint32_t b = 0; b < HG_INTEREST_BUCKETS; b++)
+    for (uint32_t b = 0; b < HG_INTEREST_BUCKETS; b++) {
         if (atomic_load_explicit(&h->interest[b][seat / 64], memory_order_relaxed) & bit)
             atomic_fetch_and(&h->interest[b][seat / 64], ~bit);
+        if (atomic_load_explicit(&h->queries[b][seat / 64], memory_order_relaxed) & bit)
+            atomic_fetch_and(&h->queries[b][seat / 64], ~bit);
+    }
     for (uint32_t s = 0; s < h->nseats; s++)
         atomic_store(&ring_of(h, s)->readers[seat].cursor, HG_CURSOR_NONE);
 }

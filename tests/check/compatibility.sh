@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "${ROOT:-$(dirname "$0")/../..}"
 
-lines() { [ ! -e "$1" ] || grep -vE '^(#|[[:space:]]*$)' "$1" | awk -v kind="$2" '{ print kind "\t" $1 }'; }
+lines() { [ ! -e "$1" ] || awk -v kind="$2" '!/^(#|[[:space:]]*$)/ { print kind "\t" $1 }' "$1"; }
 
 # Titles of a file's tests, one a line: test('…'), test("…"), test(`…`), or cmocka's functions.
 titles() {

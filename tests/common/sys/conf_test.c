@@ -128,6 +128,7 @@ static const struct {
     {"jwt_keys", "k%d=ES256:/k"},
     {"instance_id", "000000000000000%d"},
     {"backplane_url", "redis://h%d:1"},
+    {"registry_url", "redis://h%d:1"},
 };
 static const char *const permissions[] = {"join",         "publish",          "publish_all",
                                           "join,publish", "join,publish_all", "publish,publish_all",
@@ -499,6 +500,7 @@ static void errors_name_value_range_and_place(void **state)
         {{.file = "kafka_properties = a=1,=2"}, V, "name=value"},
         {{.file = "backplane = pigeon"}, V, "or empty"},
         {{.file = "backplane_url = http://x"}, V, "not redis://"},
+        {{.file = "registry_url = nats://x"}, V, "not redis://"},
         {{.file = "instance_id = xyz"}, V, "16 hex"},
         {{.file = "ring_size = 256k\nmax_record = 64k"},
          V,
@@ -735,6 +737,9 @@ static void reload_applies_live_options_and_names_the_others(void **state)
     assert_true(hg_conf_get(a, HG_SLICE_LIT("max_rooms"), &value, &origin));
     assert_non_null(strstr(origin, "headgate.conf:2"));
     assert_false(hg_conf_get(a, HG_SLICE_LIT("none"), &value, &origin));
+    assert_true(hg_conf_is_given(a, HG_SLICE_LIT("max_rooms")));
+    assert_false(hg_conf_is_given(a, HG_SLICE_LIT("backlog")));
+    assert_false(hg_conf_is_given(a, HG_SLICE_LIT("none")));
     hg_buf_reset(&report);
     assert_int_equal(hg_conf_apply_live(a, b, &report), 0);
     hg_conf_free(a);
