@@ -2,8 +2,8 @@
  * Calls to the SQL worker: correlation ids, deadlines, who gets the answer. Owns the calls in
  * flight. Builds no request (proto/sqlrpc.h, proto/query.h do) and knows no client.
  *
- *   call = hg_rpc_new(&rp, fn, ctx, arg, arg2);    call->spec has correlation id and reply topic
- *                                                for the builder
+ *   call = hg_rpc_new(&rp, fn, ctx, arg, arg2);  call->spec has correlation id and reply topic for
+ *                                                the builder
  *   hg_query_put_get_data(&buf, &call->spec, ...);
  *   hg_rpc_send(&rp, call, bytes);               fn is called once, later, never in here: reply,
  *                                                timeout or shutdown
