@@ -52,12 +52,12 @@ static bool is_topic_name(struct hg_slice s)
     return true;
 }
 
-static bool has_topic(const struct hg_host *h, struct hg_slice name)
+static const struct hg_topic *find_topic(const struct hg_host *h, struct hg_slice name)
 {
     for (uint32_t t = 0; t < h->ntopics; t++)
         if (hg_slice_is(name, h->topics[t].name))
-            return true;
-    return false;
+            return &h->topics[t];
+    return NULL;
 }
 
 /* Whether the keys of diffs are hashIds alone: the word says it, else the name, else the profile
@@ -69,7 +69,8 @@ static enum hg_topic_kind diff_kind(struct hg_slice name, bool bare)
     return bare && !hg_slice_is(name, "server.page.diffs") ? HG_TOPIC_BARE : HG_TOPIC_DIFF;
 }
 
-static bool set_kind(struct hg_topic *t, struct hg_slice name, struct hg_slice kind, bool bare)
+static bool read_kind(struct hg_slice name, struct hg_slice kind, bool bare,
+                      enum hg_topic_kind *out)
 {
     static const struct {
         const char *word;
@@ -80,16 +81,16 @@ static bool set_kind(struct hg_topic *t, struct hg_slice name, struct hg_slice k
                  {"envelope", HG_TOPIC_ENVELOPE}};
 
     if (!kind.p && hg_slice_is(name, "server.row.events")) {
-        t->kind = HG_TOPIC_ROW;
+        *out = HG_TOPIC_ROW;
         return true;
     }
     if (!kind.p || hg_slice_is(kind, "diff")) {
-        t->kind = diff_kind(name, bare);
+        *out = diff_kind(name, bare);
         return true;
     }
     for (unsigned i = 0; i < HG_COUNTOF(words); i++)
         if (hg_slice_is(kind, words[i].word)) {
-            t->kind = words[i].kind;
+            *out = words[i].kind;
             return true;
         }
     return false;
@@ -101,18 +102,24 @@ static int parse_topic(struct hg_host *h, struct hg_slice item, bool bare, const
     struct hg_slice name = hg_slice_trim(cut(&rest, ':'), HG_BLANKS);
     struct hg_slice kind = hg_slice_trim(cut(&rest, ':'), HG_BLANKS);
     struct hg_slice version = hg_slice_trim(rest, HG_BLANKS);
+    enum hg_topic_kind is;
     if (!is_topic_name(name))
         return refuse(item, "not a Kafka topic name", why);
-    if (has_topic(h, name))
+    if (!read_kind(name, kind, bare, &is))
+        return refuse(item, "its kind must be diff, bare, routed, row or envelope", why);
+    if (version.p && !hg_slice_is(version, "header") && !hg_slice_is(version, "offset"))
+        return refuse(item, "its version must come from header or offset", why);
+    bool by_offset = hg_slice_is(version, "offset");
+    const struct hg_topic *old = find_topic(h, name);
+    if (old && old->kind == is && old->version_is_offset == by_offset)
+        return 0; /* the same once more, which Kafka's clients take too */
+    if (old)
         return refuse(item, "named twice", why);
     if (h->ntopics == HG_MAX_TOPICS)
         return refuse(item, "more than 16 topics", why);
     struct hg_topic *t = &h->topics[h->ntopics];
-    if (!set_kind(t, name, kind, bare))
-        return refuse(item, "its kind must be diff, bare, routed, row or envelope", why);
-    if (version.p && !hg_slice_is(version, "header") && !hg_slice_is(version, "offset"))
-        return refuse(item, "its version must come from header or offset", why);
-    t->version_is_offset = hg_slice_is(version, "offset");
+    t->kind = is;
+    t->version_is_offset = by_offset;
     h->has_bare = h->has_bare || t->kind == HG_TOPIC_BARE;
     memcpy(t->name, name.p, name.n);
     atomic_store(&t->start_count, UINT32_MAX);

@@ -31,7 +31,7 @@ async function world(t, options = {}) {
     hosts: 2,
     options: (topics) => ({
       workers: 2, auth: 'jwt', jwt_keys: key.item, backplane: 'redis', backplane_url: redis.url, publish_token: PUBLISH, typed_presence: 'yes', typed_rate: 0,
-      max_rooms: 100000, max_subscriptions: 100000, kafka_topics: `${topics.diffs}:diff,${topics.rows}:row`, ...options,
+      max_rooms: 32000, max_subscriptions: 100000, kafka_topics: `${topics.diffs}:diff,${topics.rows}:row`, ...options,
     }),
   });
   let turn = 0;

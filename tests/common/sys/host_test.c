@@ -101,6 +101,14 @@ static void test_bare_topics(void **state)
     hg_host_free(h);
 }
 
+static void test_the_same_topic_twice_is_one(void **state)
+{
+    (void)state;
+    struct hg_host *h = make("a,b:row, a ,a:diff,b:row:header,a:routed");
+    assert_int_equal(h->ntopics, 2);
+    hg_host_free(h);
+}
+
 static void test_bad_topics(void **state)
 {
     (void)state;
@@ -113,6 +121,7 @@ static void test_bad_topics(void **state)
          "topic \"a:diff:offset:x\": its version must come from header or offset"},
         {"a:", "topic \"a:\": its kind must be diff, bare, routed, row or envelope"},
         {"a,b,a:row", "topic \"a:row\": named twice"},
+        {"a,b,a:diff:offset", "topic \"a:diff:offset\": named twice"},
         {"a b", "topic \"a b\": not a Kafka topic name"},
         {":row", "topic \":row\": not a Kafka topic name"},
         {"a,..", "topic \"..\": not a Kafka topic name"},
@@ -275,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_shape),
         cmocka_unit_test(test_instance_id),
         cmocka_unit_test(test_topics),
+        cmocka_unit_test(test_the_same_topic_twice_is_one),
         cmocka_unit_test(test_bad_topics),
         cmocka_unit_test(test_bare_topics),
         cmocka_unit_test(test_long_topic),
