@@ -87,7 +87,7 @@ struct hg_worker {
     struct hg_rpcs rpcs;
     struct hg_map tenant_calls; /* calls in flight by tenant; calls.c's */
     struct hg_kafka *kafka;
-    struct hg_cache *cache; /* NULL: off */
+    struct hg_cache *cache;     /* NULL: off */
     struct hg_control *control; /* NULL: query_control_topic is empty */
     struct hg_ingest in;
     struct hg_relay relay;

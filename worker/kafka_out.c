@@ -35,7 +35,8 @@ static enum kind kind_of(const struct hg_conf *cf, const char *name)
  * and a joiner goes on (control.h). A seed is worth as much as the snapshot it was for. */
 static int64_t timeout_of(const struct hg_conf *cf, enum kind kind)
 {
-    return HG_MAX((kind == KIND_CONTROL ? cf->query_control_lease / 3 : cf->rpc_timeout) / HG_MS, 100);
+    return HG_MAX((kind == KIND_CONTROL ? cf->query_control_lease / 3 : cf->rpc_timeout) / HG_MS,
+                  100);
 }
 
 static rd_kafka_topic_conf_t *topic_conf(struct hg_kafka *k, const char *name)

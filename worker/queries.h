@@ -7,7 +7,7 @@
 
 #include "worker/core.h"
 
-void hg_queries_init(struct hg_worker *w); /* query control; Kafka is there */
+void hg_queries_init(struct hg_worker *w);        /* query control; Kafka is there */
 extern const struct hg_stream_ops hg_queries_ops; /* ctx is the worker */
 
 #endif
