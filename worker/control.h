@@ -4,12 +4,12 @@
  * (control_state.h); asks members.h who else has it; knows Kafka as a function.
  *
  *   c = hg_control_new(&spec)
- *   hg_control_told(c, key, hash, query)     a subscribe: its query goes to Kafka (at once, or when
- *                                            this worker is a member and no tombstone is on its
- * way) hg_control_ended(c, key)                 the stream is gone: a tombstone when nobody else in
- *                                            the cluster has it
- *   hg_control_stop(c)                       the worker ends; Kafka still takes messages
- *   hg_control_free(c)                       after Kafka's end: no report comes any more
+ *   hg_control_told(c, key, hash, query)    a subscribe: its query goes to Kafka at once, or when
+ *                                           this worker is a member and no tombstone on its way
+ *   hg_control_ended(c, key)                the stream is gone: a tombstone, when nobody else in
+ *                                           the cluster has it
+ *   hg_control_stop(c)                      the worker ends; Kafka still takes messages
+ *   hg_control_free(c)                      after Kafka's end: no report comes any more
  *
  * What is promised of the last record of a key in the log, while Kafka and Redis answer: a query
  * while anybody in the cluster has one, and a null value once when the last has left, by
