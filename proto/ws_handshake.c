@@ -134,7 +134,8 @@ int hg_ws_handshake(const struct hg_http_req *req, struct hg_ws_offer *offer, co
         err = check_key(req, &key, why);
     if (err < 0)
         return err;
-    offer->origin = hg_http_get(req, "origin");
+    if (hg_http_count(req, "origin") == 1) /* of two, none is the one */
+        offer->origin = hg_http_get(req, "origin");
     read_subprotocols(req, offer);
     return make_accept(key, offer->accept, why);
 }

@@ -46,38 +46,48 @@ static void tell_ignored(struct hg_worker *w, const struct hg_asker *a)
                    ip, ip);
 }
 
+/* Given twice: a proxy that adds its field behind the client's own, instead of replacing it, must
+ * not let the client say who it is. */
+static bool is_said_twice(const struct hg_http_req *req)
+{
+    return hg_http_count(req, "x-tenant") > 1 || hg_http_count(req, "x-user-id") > 1 ||
+           hg_http_count(req, "x-user") > 1;
+}
+
 /* Takes the headers, or says that they were not believed. */
-static void from_headers(struct hg_worker *w, const struct hg_asker *a, bool believed,
-                         struct hg_identity *id)
+static int from_headers(struct hg_worker *w, const struct hg_asker *a, bool believed,
+                        struct hg_identity *id, const char **why)
 {
     struct hg_slice tenant = hg_http_get(a->req, "x-tenant");
     struct hg_slice user =
         first_of(hg_http_get(a->req, "x-user-id"), hg_http_get(a->req, "x-user"));
 
+    *why = "x-tenant, x-user-id or x-user is there twice";
+    if (believed && is_said_twice(a->req))
+        return -HG_E_HTTP_SYNTAX;
     if (believed) {
         id->tenant = first_of(tenant, id->tenant);
         id->user = user;
     } else if (tenant.n || user.n) {
         tell_ignored(w, a);
     }
+    return 0;
 }
 
 int hg_identity_headers(struct hg_worker *w, const struct hg_asker *a, struct hg_identity *id,
                         const char **why)
 {
-    (void)why;
-    from_headers(w, a, is_trusted_proxy(w, a), id);
-    return 0;
+    return from_headers(w, a, is_trusted_proxy(w, a), id, why);
 }
 
 /* B-29 as an option: everyone is believed, an unverified token too. */
 int hg_identity_trust(struct hg_worker *w, const struct hg_asker *a, struct hg_identity *id,
                       const char **why)
 {
-    (void)why;
-    from_headers(w, a, true, id);
+    int rc = from_headers(w, a, true, id, why);
+
     id->user = first_of(a->offer->bearer, id->user);
-    return 0;
+    return rc;
 }
 
 /* ---- all ---- */

@@ -62,6 +62,8 @@ test('origins: an exact list; without one everyone may', { timeout: 60000 }, asy
   for (const [origin, status] of [['https://app.example', 101], ['https://b.example', 101], ['https://APP.example', 403], ['https://c.example', 403], [undefined, 403]]) {
     assert.equal((await exchange(s.hg.url, upgrade({ headers: { Origin: origin } }))).status, status, String(origin));
   }
+  const twice = upgrade({ headers: { Origin: ['https://app.example', 'https://c.example'] } });
+  assert.equal((await exchange(s.hg.url, twice)).status, 403, 'of two origins none is the one');
 });
 
 test('/livez, /readyz, /metrics and /status on the admin port; ctl status', { timeout: 60000 }, async (t) => {

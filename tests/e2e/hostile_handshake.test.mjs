@@ -57,7 +57,7 @@ const requests = [
   ['another Upgrade is no WebSocket', get('/', 'Upgrade: h2c\r\nConnection: Upgrade\r\n'), 200, { body: BANNER }],
   ['9110 9.3.2 HEAD', 'HEAD / HTTP/1.1\r\nHost: h\r\n\r\n', 200, { head: true, 'content-length': String(BANNER.length) }],
   ['9110 9.3.2 HEAD /health', 'HEAD /health HTTP/1.1\r\nHost: h\r\n\r\n', 200, { head: true, 'content-type': /^application\/json/ }],
-  ['9110 15.5.6 POST /health', 'POST /health HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n', 405, { allow: /GET/ }],
+  ['9110 9.3.3 POST /health', 'POST /health HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n', 200, { 'content-type': /^text\/plain/ }], // the banner
   ['9110 15.5.6 DELETE /console/', 'DELETE /console/ HTTP/1.1\r\nHost: h\r\n\r\n', 405, { allow: /GET/ }],
   ['the console', get('/console/'), 200, { 'content-type': /^text\/html/ }],
   ['an unknown file of the console', get('/console/nothing.js'), 404],

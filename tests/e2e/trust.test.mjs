@@ -6,6 +6,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import { Client } from '../support/client.mjs';
 import { Database } from '../support/database.mjs';
+import { exchange, upgrade } from '../support/http.mjs';
 import { sharedRedis } from '../support/redis.mjs';
 import { stage } from '../support/stage.mjs';
 import { waitFor } from '../support/wait.mjs';
@@ -47,6 +48,18 @@ test('B-13: a tenant name that would make two keys one is refused', { timeout: 6
   const s = await stage(t, { sql: false, options: { workers: 1, trusted_proxies: '127.0.0.1' } });
   for (const tenant of ['a_b', 'a|b', 'caf\xe9']) { // the last one as Latin-1: in JSON all such bytes become one character
     await assert.rejects(Client.open(s.hg.url, as(tenant)), /400/);
+  }
+});
+
+test('who a client is must be said once: what a proxy adds behind the client\'s own header counts no less than that', { timeout: 60000 }, async (t) => {
+  for (const options of [{ trusted_proxies: '127.0.0.1' }, { auth: 'trust' }]) {
+    const s = await stage(t, { sql: false, options: { workers: 1, ...options } });
+    for (const name of ['x-tenant', 'x-user-id', 'x-user']) {
+      const answer = await exchange(s.hg.url, upgrade({ headers: { [name]: ['spoofed', 'of-the-proxy'] } }));
+      assert.equal(answer.status, 400, name);
+      assert.match(answer.body, /twice/);
+    }
+    assert.equal((await exchange(s.hg.url, upgrade({ headers: { 'x-tenant': 'a', 'x-user-id': 'i', 'x-user': 'u' } }))).status, 101);
   }
 });
 
