@@ -468,6 +468,32 @@ static void a_call_that_cannot_be_sent_expires(void **state)
     teardown(w);
 }
 
+/* A produce that waited for room would never come back here: nobody serves reports meanwhile. */
+static void a_full_queue_without_a_broker_is_told_at_once(void **state)
+{
+    (void)state;
+    struct world *w = setup(1, 1);
+    w->conf.kafka_brokers = (char *)(uintptr_t) "127.0.0.1:1";
+    w->conf.query_control_lease = 3 * HG_S;
+    open_door(w, 0);
+    struct hg_kafka_msg m = {.topic = w->conf.query_control_topic,
+                             .key = HG_SLICE_LIT("k"),
+                             .value = HG_SLICE_LIT("v"),
+                             .want_report = true};
+    unsigned taken = 0;
+    int rc;
+    while ((rc = hg_kafka_produce(w->door[0].k, &m)) == 0)
+        assert_true(++taken <= 1000000);
+    assert_int_equal(rc, -HG_E_FULL);
+    assert_int_equal(HG_GET(&metrics, control_failed), 1);
+    until(w, w->door[0].reports == taken); /* each is given up, and there is room again */
+    assert_int_equal(w->door[0].report_err, -HG_E_RPC_TIMEOUT);
+    assert_int_equal(HG_GET(&metrics, control_failed), taken + 1);
+    assert_int_equal(hg_kafka_produce(w->door[0].k, &m), 0);
+    close_door(w, 0);
+    teardown(w);
+}
+
 /* ---- broker comes and goes ---- */
 
 static void a_broker_absent_at_start_is_waited_for(void **state)
@@ -759,6 +785,7 @@ int main(void)
         cmocka_unit_test(a_burst_is_cut_into_turns),
         cmocka_unit_test(produced_messages_are_reported),
         cmocka_unit_test(a_call_that_cannot_be_sent_expires),
+        cmocka_unit_test(a_full_queue_without_a_broker_is_told_at_once),
         cmocka_unit_test(a_broker_absent_at_start_is_waited_for),
         cmocka_unit_test(a_broker_that_says_nothing_is_down),
         cmocka_unit_test(a_bad_property_is_refused),
