@@ -9,7 +9,7 @@ import path from 'node:path';
 import { Client } from '../support/client.mjs';
 import { Database } from '../support/database.mjs';
 import { startHeadgate } from '../support/headgate.mjs';
-import { ownTopics, startKafka } from '../support/kafka.mjs';
+import { collect, ownTopics, startKafka } from '../support/kafka.mjs';
 import { memoryOf, tempDir } from '../support/proc.mjs';
 import { startRedis } from '../support/redis.mjs';
 import { random } from '../support/stage.mjs';
@@ -34,6 +34,8 @@ const topics = await ownTopics(kafka.brokers, { partitions: 6 });
 const db = new Database(kafka.brokers, topics, { bareTables: ['bare'] });
 await db.connect();
 await db.serve({ hashOf: () => 'h0' });
+const atEnd = [], control = new Map(); // routing key -> is it live, as the change source sees it
+const controls = await collect({ after: (f) => atEnd.push(f) }, kafka.brokers, [topics.control]);
 const hosts = [];
 for (let i = 1; i <= 2; i++) {
   hosts.push(await startHeadgate({
@@ -248,7 +250,15 @@ writeFileSync(`${out}.metrics.json`, JSON.stringify(figures, null, 1));
 const faultsFound = [...behind, ...steady.flatMap((s) => s.faults)];
 for (const fault of faultsFound.slice(0, 10)) say('FAULT', fault);
 for (const s of steady) s.terminate();
+const live = () => {
+  for (const { key, value } of controls) control.set(key, value !== null);
+  return [...control.values()].filter((l) => l).length;
+};
+await waitFor(() => live() === 0, { ms: 60000, what: () => `a tombstone behind every query: ${live()} of ${control.size} live` })
+  .catch((error) => faultsFound.push(String(error)));
+say(`query control: ${controls.filter((r) => r.value !== null).length} messages and ${controls.filter((r) => r.value === null).length} tombstones of ${control.size} queries, ${live()} live`);
 for (const hg of hosts) await hg.stop().catch((error) => faultsFound.push(String(error)));
+for (const f of atEnd) await f().catch((error) => say(String(error)));
 await db.stop().catch((error) => say(String(error)));
 await Promise.all([kafka.stop(), redis.stop()]);
 say(faultsFound.length ? `${faultsFound.length} faults` : 'no fault');
