@@ -68,8 +68,8 @@ void hg_seats_died(struct hg_master *m, uint32_t i, bool blame_record)
     hg_host_wake_all(m->host); /* rule 5: whoever it did not wake any more is woken now */
 }
 
-/* Has every living seat walked this living seat's ring to where it was when it let go of the share?
- */
+/* Has every living seat walked this living seat's ring to where it was when it let go of the
+ * share? */
 static bool walked_to(struct hg_host *h, uint32_t writer, uint64_t head)
 {
     for (uint32_t i = 0; i < h->nseats; i++) {
@@ -124,8 +124,8 @@ static void give(struct hg_master *m, uint32_t slot, uint32_t seat)
 
 static void take(struct hg_master *m, uint32_t slot)
 {
-    /* The holder first: with release cleared before, the old one would believe that it may go on.
-     */
+    /* The holder first: with release cleared before, the old one would believe that it may go
+     * on. */
     atomic_store(&m->host->shares[slot].holder, HG_NO_SEAT);
     atomic_store(&m->host->shares[slot].release, 0);
     tell_all(m);

@@ -11,11 +11,11 @@
  *                                        in a millisecond or two
  *
  * 1. A share is given only when nobody holds it, and taken from its holder only after that one is
- * dead or has said that it stopped, and after every living seat has walked its ring to where it
- * stopped, or got a hole (FLAG) for what it has not.
+ *    dead or has said that it stopped, and after every living seat has walked its ring to where it
+ *    stopped, or got a hole (FLAG) for what it has not.
  * 2. A dead worker's share goes at once to the sibling with the fewest; back to the slot's own
- * worker when that one serves and has Kafka. Before its first holder a share waits
- * HG_SHARE_HOME_WAIT for its own worker.
+ *    worker when that one serves and has Kafka. Before its first holder a share waits
+ *    HG_SHARE_HOME_WAIT for its own worker.
  * 3. A seat is freed only when it holds nothing and its ring is walked or flagged.
  */
 #ifndef HG_MASTER_SHARES_H

@@ -16,8 +16,8 @@
 
 static void set_state(struct hg_slot *slot, enum hg_slot_state to)
 {
-    /* Which states may follow a state, as bits: a promise of this file, broken only by a bug in it.
-     */
+    /* Which states may follow a state, as bits: a promise of this file, broken only by a bug in
+     * it. */
 #define BIT(s) (1u << HG_SLOT_##s)
     static const unsigned next[HG_SLOT_STATES] = {
         [HG_SLOT_WAITING] = BIT(WAITING) | BIT(STARTING) | BIT(STOPPED),
@@ -81,8 +81,8 @@ static enum hg_slot_act on_waiting(struct hg_slot *slot, enum hg_slot_event ev,
         set_state(slot, HG_SLOT_STARTING);
         return HG_SLOT_ACT_NONE;
     case HG_SLOT_EV_SPAWN_FAILED:
-        /* Never at once: what fork lacks (memory, process ids) it will lack in a microsecond too.
-         */
+        /* Never at once: what fork lacks (memory, process ids) it will lack in a microsecond
+         * too. */
         slot->deaths = HG_MAX(slot->deaths, (uint32_t)HG_SLOT_FREE_DEATHS) + 1;
         wait_for_next(slot, in);
         return HG_SLOT_ACT_NONE;

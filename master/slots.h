@@ -9,7 +9,7 @@
  *
  * 1. An event that makes no sense in a state changes nothing and asks for nothing.
  * 2. The first deaths in a row cost no delay; later ones back off, doubled, capped first and
- * jittered after. A worker that lived for `stable` clears the count.
+ *    jittered after. A worker that lived for `stable` clears the count.
  * 3. After STOP or STOP_NOW no SPAWN comes out any more.
  *
  * Beside it: the hang watch of one worker, which counts the master's own ticks, so that a machine

@@ -7,12 +7,12 @@
  * A child, whatever it runs:
  * 1. dies with the master (PR_SET_PDEATHSIG), also when the master died during the fork;
  * 2. has default signal handlers and no blocked signal; a worker ignores what a terminal sends to
- * the whole group (INT, QUIT, HUP, TERM, USR1, USR2): the master decides and says so over its
- * socketpair. Others get a process group of their own instead, so that Ctrl-C does not end a broker
- * before those who still use it;
+ *    the whole group (INT, QUIT, HUP, TERM, USR1, USR2): the master decides and says so over its
+ *    socketpair. Others get a process group of their own instead, so that Ctrl-C does not end a
+ *    broker before those who still use it;
  * 3. keeps standard input, output and error, what it was given, and what is made to be shared
- * (memory, the seats' eventfds, the log); sp.drop closes the rest of what the master has open.
- * After exec nothing is left but the standard three: all else is CLOEXEC.
+ *    (memory, the seats' eventfds, the log); sp.drop closes the rest of what the master has open.
+ *    After exec nothing is left but the standard three: all else is CLOEXEC.
  */
 #ifndef HG_MASTER_SPAWN_H
 #define HG_MASTER_SPAWN_H

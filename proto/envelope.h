@@ -11,7 +11,7 @@
  *
  * 1. A decoded envelope owns all its slices: nothing borrows from the bytes given.
  * 2. Unknown kinds are refused, never everyone's (B-33); a room envelope without room, or path
- * without path, likewise.
+ *    without path, likewise.
  * 3. excludes[] (ours) and exclude (everyone's) are one list here; the first goes out as exclude.
  */
 #ifndef HG_PROTO_ENVELOPE_H
@@ -53,8 +53,8 @@ int hg_envelope_decode(struct hg_slice text,
                        struct hg_envelope *e) HG_MUST_CHECK; /* 0 or -HG_E_ENVELOPE */
 void hg_envelope_fini(struct hg_envelope *e);
 bool hg_envelope_is_excluded(const struct hg_envelope *e, struct hg_slice id);
-/* Appends the JSON text; excludes[] only when there are two or more, tenant only when there is one.
- */
+/* Appends the JSON text; excludes[] only when there are two or more, tenant only when there is
+ * one. */
 void hg_envelope_put(struct hg_buf *out, const struct hg_envelope *e);
 
 #endif

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include "common/base/macros.h"
 
-/* Positions are distances from the end of the buffer: they stay true while it grows at the front.
- */
+/* Positions are distances from the end of the buffer: they stay true while it grows at the
+ * front. */
 
 static char *make_room(struct hg_fb *fb, size_t more)
 {

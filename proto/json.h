@@ -10,14 +10,14 @@
  *                                                  empty and valid
  *
  * 1. Stricter than cJSON: RFC 8259 and nothing else around it, valid UTF-8, capped depth and count
- * of values.
+ *    of values.
  * 2. Exact: every value keeps its source text, so a 64-bit integer never passes through a double.
  * 3. Of equal keys the last one counts, as in JavaScript. A key with \u0000 is refused; text with
- * \u0000 keeps its length.
+ *    \u0000 keeps its length.
  * 4. A surrogate without its partner becomes U+FFFD, so that every string handed out is valid
- * UTF-8.
+ *    UTF-8.
  * 5. Getters never fail loudly: an absent value, or one of another type, gives false, 0 or {NULL,
- * 0}.
+ *    0}.
  */
 #ifndef HG_PROTO_JSON_H
 #define HG_PROTO_JSON_H
@@ -80,8 +80,8 @@ void hg_json_fini(struct hg_json *doc);
 struct hg_json_val hg_json_root(const struct hg_json *doc);
 enum hg_json_type hg_json_type(struct hg_json_val v);
 struct hg_json_val hg_json_get(struct hg_json_val obj, const char *key);
-/* Members of an object, elements of an array, in the order of the text (equal keys: all of them).
- */
+/* Members of an object, elements of an array, in the order of the text (equal keys: all of
+ * them). */
 struct hg_json_val hg_json_first(struct hg_json_val v);
 struct hg_json_val hg_json_next(struct hg_json_val v);
 size_t hg_json_count(struct hg_json_val v);

@@ -10,7 +10,7 @@
  * hg_slice_str(op.detail)) hg_op_fini(&op);                       after every decode
  *
  * 1. Unknown fields are ignored; a known field of a wrong type is -HG_E_BAD_OP with op.detail
- * "<field>: expected ...".
+ *    "<field>: expected ...".
  * 2. An absent slice has p == NULL. A field given as null counts as given with a wrong type.
  * 3. Writers append one whole JSON text, fields in the order of the spec.
  */
@@ -89,8 +89,8 @@ struct hg_op {
     struct hg_json doc;            /* the whole message, for dialects */
 };
 
-/* 0, -HG_E_BAD_JSON, or -HG_E_BAD_OP (also for null, arrays, numbers, too deep, too many values).
- */
+/* 0, -HG_E_BAD_JSON, or -HG_E_BAD_OP (also for null, arrays, numbers, too deep, too many
+ * values). */
 int hg_op_decode(struct hg_slice text, struct hg_op *op) HG_MUST_CHECK;
 void hg_op_fini(struct hg_op *op);
 struct hg_slice hg_op_id(const struct hg_op_ids *ids,

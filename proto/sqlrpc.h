@@ -10,11 +10,11 @@
  *   hg_sqlrpc_reply_fini(&r);                         after every decode
  *
  * 1. Nothing is read before the official verifier has passed over the whole buffer (depth and table
- * count capped).
+ *    count capped).
  * 2. Rows are text of the worker's; hg_sqlrpc_rows_check says whether every one is JSON (B-28)
- * before any is forwarded.
+ *    before any is forwarded.
  * 3. One string may stand behind a million rows, aggregates or cursor entries: hg_sqlrpc_rows_check
- * adds up what they come to before it looks at any.
+ *    adds up what they come to before it looks at any.
  */
 #ifndef HG_PROTO_SQLRPC_H
 #define HG_PROTO_SQLRPC_H

@@ -1,5 +1,5 @@
-/* What query.c shares with sqlrpc.c: wrapping a payload in its RequestEnvelope. Private to proto/.
- */
+/* What query.c shares with sqlrpc.c: wrapping a payload in its RequestEnvelope. Private to
+ * proto/. */
 #ifndef HG_PROTO_SQLRPC_PUT_H
 #define HG_PROTO_SQLRPC_PUT_H
 

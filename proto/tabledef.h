@@ -9,10 +9,10 @@
  *    "columns":[{"name":"id","data_type":"bigInt","is_nullable":false,"constraints":["primaryKey"],"custom_options":{}}]}
  *
  * 1. Keys in either spelling (data_type, dataType); the first of the two that is given counts.
- * Words are those of tabledef.def.
+ *    Words are those of tabledef.def.
  * 2. name, columns, and of each column name and data_type are needed; the rest has the wire's
- * defaults, so an absent is_nullable means "not nullable". An unknown type or constraint is
- * refused, never left out.
+ *    defaults, so an absent is_nullable means "not nullable". An unknown type or constraint is
+ *    refused, never left out.
  * 3. On a fault nothing is appended to out.
  */
 #ifndef HG_PROTO_TABLEDEF_H

@@ -213,8 +213,8 @@ static int check_pk(struct hg_call *c)
     return 0;
 }
 
-/* WHERE company_id = ? AND <pk> = ?; the column's affinity turns "5" into 5 where it is a number.
- */
+/* WHERE company_id = ? AND <pk> = ?; the column's affinity turns "5" into 5 where it is a
+ * number. */
 static void put_where_pk(struct hg_call *c, struct hg_sq_sql *sql)
 {
     hg_buf_adds(&sql->text, " WHERE ");

@@ -6,10 +6,10 @@
  *   hg_fbw_encode(&ans.reply, &bytes);            ans.has_lsn: send ans.lsn as header snapshot-lsn
  *
  * 1. It always gives an answer; what went wrong is in ans.reply.error and message, which live in
- * the arena.
+ *    the arena.
  * 2. GET_DATA reads its rows and the position they stand for in one read transaction.
  * 3. Whatever the request says, only rows of its company are read or written, and company_id can't
- * be changed.
+ *    be changed.
  */
 #ifndef HG_TOOLS_CALLS_H
 #define HG_TOOLS_CALLS_H

@@ -9,12 +9,12 @@
  * "needFetch":true instead of one that is too large for a broker).
  *
  * 1. Per key the LSNs rise: changes are taken in order of the log, one request to the broker is in
- * flight, and nothing is given up (no message timeout).
+ *    flight, and nothing is given up (no message timeout).
  * 2. Nothing is lost: the position in hg_position moves only when the broker has everything up to
- * it. A crash repeats what was after it.
+ *    it. A crash repeats what was after it.
  * 3. A query may become known after changes that its snapshot does not hold. So a new one first
- * gets the recent changes, from a little before its control record was written; the gateway drops
- * what is in the snapshot.
+ *    gets the recent changes, from a little before its control record was written; the gateway
+ *    drops what is in the snapshot.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -30,8 +30,8 @@ void hg_cli_parse(int argc, char **argv, const char *about, const struct hg_cli_
 /* A number of the command line within bounds; exits with a message otherwise. */
 int64_t hg_cli_int(const char *name, const char *text, int64_t min, int64_t max);
 double hg_cli_double(const char *name, const char *text, double min, double max);
-/* Which of the words (ends with NULL) the text is; exits with a message and the nearest otherwise.
- */
+/* Which of the words (ends with NULL) the text is; exits with a message and the nearest
+ * otherwise. */
 unsigned hg_cli_word(const char *name, const char *text, const char *const *words);
 /* The command line is wrong: says so and exits with 2. */
 _Noreturn void hg_cli_wrong(const char *name, const char *what);

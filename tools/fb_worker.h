@@ -5,8 +5,8 @@
  *
  * 1. A message is verified before anything is read. What does not verify gives -HG_E_FB_INVALID.
  * 2. A message that verifies but says what this schema does not know (a value kind, a list without
- * its vector) gives -HG_E_BAD_QUERY and *why; correlation_id and reply_topic are filled then, so
- * that an answer is possible.
+ *    its vector) gives -HG_E_BAD_QUERY and *why; correlation_id and reply_topic are filled then, so
+ *    that an answer is possible.
  * 3. Results borrow from the arena only; the message may go.
  */
 #ifndef HG_TOOLS_FB_WORKER_H

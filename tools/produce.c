@@ -6,9 +6,9 @@
  *
  * 1. Order is kept: one request to the broker is in flight.
  * 2. It ends with 0 only when all that was asked for is sent and the broker has confirmed every
- * record, and says how many it did. Told to stop, it waits 5 seconds for that.
+ *    record, and says how many it did. Told to stop, it waits 5 seconds for that.
  * 3. What no gateway would take (a row event without routingKey, an envelope of an unknown shape)
- * is not sent.
+ *    is not sent.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -105,8 +105,8 @@ static bool range_read(struct hg_json_val v, struct range *r, struct texts *t)
     return true;
 }
 
-/* Does an end of the outer range leave room for the same end of the inner one? dir: 1 low, -1 high.
- */
+/* Does an end of the outer range leave room for the same end of the inner one? dir: 1 low, -1
+ * high. */
 static int end_holds(const struct end *outer, const struct end *inner, int dir)
 {
     bool known;

@@ -11,13 +11,13 @@
  *   hg_sq_sql_fini(&sql);
  *
  * 1. Every statement says "company_id" = ? before anything else: a filter is only ever and-ed to
- * that.
+ *    that.
  * 2. Values travel as parameters, identifiers only after they were found among the table's columns.
  * 3. What SQLite can't express, or what makes no sense, is -HG_E_BAD_QUERY with a reason. Never a
- * wider query.
+ *    wider query.
  * 4. Semantics are SQL's: a comparison with a NULL column is not true, neither is its opposite.
- * case_insensitive folds ASCII letters only. ASC puts nulls last and DESC first unless told, as
- * PostgreSQL does.
+ *    case_insensitive folds ASCII letters only. ASC puts nulls last and DESC first unless told, as
+ *    PostgreSQL does.
  * 5. The statement's parameters borrow the query's slices: bind before the message goes.
  */
 #ifndef HG_TOOLS_SQLQUERY_H

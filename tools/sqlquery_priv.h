@@ -1,5 +1,5 @@
-/* Between sqlquery.c (tree, order, cursor, statements) and sqlops.c (one condition on one column).
- */
+/* Between sqlquery.c (tree, order, cursor, statements) and sqlops.c (one condition on one
+ * column). */
 #ifndef HG_TOOLS_SQLQUERY_PRIV_H
 #define HG_TOOLS_SQLQUERY_PRIV_H
 

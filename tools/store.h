@@ -26,8 +26,8 @@ int hg_store_prepare(sqlite3 *db, struct hg_buf *why) HG_MUST_CHECK;
 /* Triggers on one table, for whoever has just made it; within the caller's transaction. A table
  * that is not served is left alone. */
 int hg_store_watch(sqlite3 *db, struct hg_slice table, struct hg_buf *why) HG_MUST_CHECK;
-/* Makes table "tasks" with some rows for company "demo", once: an existing table is left as it is.
- */
+/* Makes table "tasks" with some rows for company "demo", once: an existing table is left as it
+ * is. */
 int hg_store_seed(sqlite3 *db, struct hg_buf *why) HG_MUST_CHECK;
 /* The highest lsn that the current transaction can see; 0 before the first change. -1 when SQLite
  * failed. */

@@ -126,8 +126,8 @@ static int read_columns(sqlite3 *db, struct hg_table *t)
     return rc == SQLITE_DONE ? npk : -1;
 }
 
-/* To SQLite '07' is 7 in a column of numbers, and 'ACME' is 'acme' under NOCASE: walls with a door.
- */
+/* To SQLite '07' is 7 in a column of numbers, and 'ACME' is 'acme' under NOCASE: walls with a
+ * door. */
 static bool tells_tenants_apart(const struct hg_column *c)
 {
     static const char *const words[] = {"CHAR", "CLOB", "TEXT", "BLOB"};

@@ -1,8 +1,8 @@
 /*
- * The backplane between hosts: bytes of envelopes on two channels: "tina4:ws", shared with
- * tina4, and "headgate:bus", which only headgates read. A table of carriers
- * (redis, nats), one of which is connected at start, not at first use, and for ever
- * again after a failure. Knows no envelope, no room, no origin.
+ * The backplane between hosts: bytes of envelopes on two channels: "tina4:ws", shared with tina4,
+ * and "headgate:bus", which only headgates read. A table of carriers (redis, nats), one of which is
+ * connected at start, not at first use, and for ever again after a failure. Knows no envelope, no
+ * room, no origin.
  *
  *   bus = hg_bus_new(&spec);      NULL: no backplane is configured; a wrong one is logged and is
  *                                 never up

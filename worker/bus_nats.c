@@ -8,11 +8,11 @@
  *                                 \---- told: up, down, sent ----^
  *
  * 1. The mutex guards what both sides see ("shared"); no call of libnats that waits is made under
- * it.
+ *    it.
  * 2. Nothing of the bus is called but by the loop, from on_events and close. No callback is given
- * to libnats, so nothing of it can call a carrier that is gone.
+ *    to libnats, so nothing of it can call a carrier that is gone.
  * 3. A message is sent when the PONG of the PING behind it has come; a batch of them shares one
- * PING. The same PING, while there is nothing to send, finds a server that went silent.
+ *    PING. The same PING, while there is nothing to send, finds a server that went silent.
  * 4. libnats never reconnects by itself: that, the back-off and its jitter are the keeper's.
  * 5. Messages keep their order within a channel, not between the two.
  */

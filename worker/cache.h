@@ -12,9 +12,8 @@
  *   hg_cache_free(ca);                                 pending fn are told that there is nothing
  *
  * Keys: <p>diff:<routing key> (list), <p>snap:<routing key> (text, on request), <p>range:<routing
- * key> (list of others), and our own
- * <p>lease:<topic>:<partition> (text with a TTL) and <p>pos:<topic> (hash: partition ->
- * hg_cachepos).
+ * key> (list of others), and our own <p>lease:<topic>:<partition> (text with a TTL) and
+ * <p>pos:<topic> (hash: partition -> hg_cachepos).
  *
  * Writing
  * 1. Every host reads the whole log and one writes: of the workers that hold a partition the one
@@ -36,9 +35,8 @@
  *    asked, and since <= S. Positions are read before the list, in one script.
  * 7. The list holds an entry with an LSN <= S: what was trimmed is older, by the commit order that
  *    all of headgate stands on. A list that is empty, expired or cleared proves nothing.
- * 8. Every entry is readable and in order (proto/cachediff.h).
- * What is beyond (is there anything in the list that this worker has yet to meet?) hg_cached.upto
- * answers: see hg_cached_is_behind.
+ * 8. Every entry is readable and in order (proto/cachediff.h). What is beyond (is there anything in
+ *    the list that this worker has yet to meet?) hg_cached.upto answers: see hg_cached_is_behind.
  */
 #ifndef HG_WORKER_CACHE_H
 #define HG_WORKER_CACHE_H

@@ -80,8 +80,8 @@ static bool has_room(const struct hg_worker *w, const struct hg_conn *c, size_t 
     return n <= max && (hg_conn_can_take(c) || queued <= max - n);
 }
 
-/* Large answers were asked for and are not under out_hard: ten at once make nobody a slow consumer.
- */
+/* Large answers were asked for and are not under out_hard: ten at once make nobody a slow
+ * consumer. */
 static void send_large(struct hg_worker *w, struct hg_conn *c, struct hg_slice text)
 {
     struct hg_arena arena = {.gated = true};

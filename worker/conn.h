@@ -10,13 +10,13 @@
  *   hg_conn_drop(cs, c)                   no more bytes
  *
  * 1. Nothing is freed inside a callback: a closed connection stays readable as a struct until the
- * turn ends.
+ *    turn ends.
  * 2. One queue per connection, strictly in order. Nothing overtakes but a pong while the kernel
- * takes nothing: then the newest ping is answered once, when it does.
+ *    takes nothing: then the newest ping is answered once, when it does.
  * 3. Caps count what is left after the kernel said EAGAIN, so they never hit a client that reads
- * (architecture, promise 7).
+ *    (architecture, promise 7).
  * 4. An idle connection holds no buffer: reads go to one shared buffer, queues are made when
- * needed.
+ *    needed.
  */
 #ifndef HG_WORKER_CONN_H
 #define HG_WORKER_CONN_H
@@ -76,8 +76,8 @@ struct hg_conn {
 struct hg_conns;
 
 struct hg_conn_events {
-    /* Request bytes (state HTTP): all of c->in. Answers, upgrades, or leaves them until more come.
-     */
+    /* Request bytes (state HTTP): all of c->in. Answers, upgrades, or leaves them until more
+     * come. */
     void (*on_http)(void *ctx, struct hg_conn *c);
     /* A whole text or binary message; data is gone afterwards. */
     void (*on_message)(void *ctx, struct hg_conn *c, bool binary, struct hg_slice data);

@@ -1,5 +1,5 @@
-/* What waits to be written: bounded queues of spans, one gathered write for many, and who is slow.
- */
+/* What waits to be written: bounded queues of spans, one gathered write for many, and who is
+ * slow. */
 #include "worker/conn_priv.h"
 
 #include <errno.h>

@@ -30,8 +30,8 @@ void hg_out_control(struct hg_conns *cs, struct hg_conn *c, unsigned opcode, str
 /* Looked at when the turn ends, even if nothing waits. */
 void hg_out_dirty(struct hg_conns *cs, struct hg_conn *c);
 
-/* Blocked, there is a queue: the newest ping is answered when it goes on. data: 125 bytes at most.
- */
+/* Blocked, there is a queue: the newest ping is answered when it goes on. data: 125 bytes at
+ * most. */
 void hg_out_pong_later(struct hg_conn *c, struct hg_slice data);
 
 /* What waits now is an HTTP answer; frames follow it. */

@@ -25,8 +25,8 @@ int hg_dialect_find(struct hg_slice name);
 /* "headgate.v2", a subprotocol by which a client says it itself; -1 if it is none. */
 int hg_dialect_named(struct hg_slice subprotocol);
 /* The dialect of a path: the longest prefix in profile_paths, else the option; subprotocol says
- * that json or bearer.* was offered, which counts where the profile is auto (spec 14, C-3, C-12).
- */
+ * that json or bearer.* was offered, which counts where the profile is auto (spec 14, C-3,
+ * C-12). */
 enum hg_dialect_id hg_dialect_of(const struct hg_conf *conf, struct hg_slice path,
                                  bool subprotocol);
 /* Does it hear bare keys as a client of this tenant? Their records name none, so they are

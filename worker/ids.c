@@ -1,5 +1,5 @@
-/* Open addressing; a removal moves what follows back into its gap, so that there are no tombstones.
- */
+/* Open addressing; a removal moves what follows back into its gap, so that there are no
+ * tombstones. */
 #include "worker/ids.h"
 
 #include <stdlib.h>

@@ -10,7 +10,7 @@
  * 1. A position is stored only after its record is in the ring: a crash repeats, never skips.
  * 2. The walk is never entered twice; what needs one during a walk waits for a timer.
  * 3. While a meant sibling is a whole ring behind, Kafka is held back up to ring_wait; then the
- * hole is flagged.
+ *    hole is flagged.
  */
 #ifndef HG_WORKER_INGEST_H
 #define HG_WORKER_INGEST_H

@@ -69,8 +69,8 @@ static void on_log(rd_kafka_event_t *ev, const char *who)
     int level;
     if (rd_kafka_event_log(ev, &facility, &text, &level) != 0)
         return;
-    /* CONFWARN is about what each kind of handle makes of the properties it shares with the other.
-     */
+    /* CONFWARN is about what each kind of handle makes of the properties it shares with the
+     * other. */
     bool quiet =
         level > 4 || strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0;
     hg_log_limited(quiet        ? HG_LOG_DEBUG

@@ -64,8 +64,7 @@ struct hg_kafka_events {
     void (*on_reply)(void *ctx, const struct hg_kafka_record *r);
     /* Delivery report of a produced message that asked for one (msg.want_report): 0; -HG_E_TOO_BIG
      * or -HG_E_RPC_UNAVAILABLE: it is in no log; -HG_E_RPC_TIMEOUT or -HG_E_RPC_SHUTDOWN: it may
-     * be.
-     */
+     * be. */
     void (*on_report)(void *ctx, void *opaque, int err);
     /* A broker answers / none does any more; and whether replies can be received (reply topic made
      * and assigned). */

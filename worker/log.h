@@ -37,8 +37,8 @@ static inline uint64_t hg_log_count(const struct hg_log *l)
 {
     return l->head - l->base;
 }
-/* Puts an entry at number seq (base <= seq <= head), moving later ones up by one. Takes its spans.
- */
+/* Puts an entry at number seq (base <= seq <= head), moving later ones up by one. Takes its
+ * spans. */
 void hg_log_insert(struct hg_log *l, uint64_t seq, const struct hg_entry *e);
 void hg_log_drop_front(struct hg_log *l, struct hg_frames *fr);
 void hg_log_clear(struct hg_log *l, struct hg_frames *fr); /* base moves to head */

@@ -337,8 +337,8 @@ static const char *build(struct args *a, struct hg_slice method, struct hg_buf *
 
     if (m < 0)
         return "Unknown RPC method: ";
-    /* A lenient profile lets the worker say what a call without a table means, as the sources do.
-     */
+    /* A lenient profile lets the worker say what a call without a table means, as the sources
+     * do. */
     if (a->call->table.n == 0 && m != HG_SQLRPC_CREATE_TABLE && a->strict)
         return "table: expected a string of at least 1 character";
     return methods[m](a, out);

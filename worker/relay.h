@@ -15,8 +15,8 @@ void hg_relay_fini(struct hg_worker *w);
 /* Publishes e (src is filled here; tenant set). Returns local deliveries, or -HG_E_TOO_BIG when it
  * cannot cross the ring (nothing is sent). */
 int hg_relay_publish(struct hg_worker *w, struct hg_envelope *e) HG_MUST_CHECK;
-/* The same for what only headgates understand: crosses hosts on headgate:bus, tina4 never sees it.
- */
+/* The same for what only headgates understand: crosses hosts on headgate:bus, tina4 never sees
+ * it. */
 int hg_relay_publish_private(struct hg_worker *w, struct hg_envelope *e) HG_MUST_CHECK;
 struct hg_relay_told {
     uint64_t ask; /* in: siblings add whom they reached to this tally; 0: nobody asks */

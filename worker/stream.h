@@ -17,22 +17,23 @@
  *   hg_stream_writable(&ss, c)                 c takes bytes again: what lags is pulled
  *
  * 1. The log holds every diff with LSN in (floor, head], sorted by LSN, arrival breaking ties;
- * every cursor is a place in it.
+ *    every cursor is a place in it.
  * 2. floor rises at attach and reset to the noted watermark, at trimming to the LSN of what was
  *    trimmed. It falls only when a bridge has filled the log down to it.
  * 3. A snapshot is used only if its fence is at or above the floor; otherwise it flies again, and
  *    the hot cache is asked beside it for the diffs from there on. When it proves that it has all
- * of them (worker/cache.h), none came meanwhile that were dropped as old, and none is still to come
- *    that it holds already, they are put into the log below its first entry, the floor sinks to the
- *    snapshot's position, and everything goes on as if they had been there. They go out as diffB64.
+ *    of them (worker/cache.h), none came meanwhile that were dropped as old, and none is still to
+ *    come that it holds already, they are put into the log below its first entry, the floor sinks
+ *    to the snapshot's position, and everything goes on as if they had been there. They go out as
+ *    diffB64.
  * 4. A diff is framed once per encoding, when first needed, for all subscribers.
  * 5. A client that cannot take more keeps a cursor, not a copy; the log's caps bound how far it may
- * fall behind.
+ *    fall behind.
  * 6. A bare stream hears two keys, its routing key and its hashId; what hears the routing key only
- * is another stream, even of the same key. Both kinds of records go through the one order table.
+ *    is another stream, even of the same key. Both kinds of records go through the one order table.
  * 7. Streams without subscribers linger, HG_STREAMS_IDLE of them at the most: above that the one
- * that was left first goes at once, or when the call that is under way for it ends. With
- * HG_STREAMS_LEFT of both kinds nobody may subscribe.
+ *    that was left first goes at once, or when the call that is under way for it ends. With
+ *    HG_STREAMS_LEFT of both kinds nobody may subscribe.
  */
 #ifndef HG_WORKER_STREAM_H
 #define HG_WORKER_STREAM_H

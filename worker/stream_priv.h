@@ -63,8 +63,8 @@ void hg_flight_free(struct hg_streams *ss, struct hg_flight *fl);
 
 /* ---- stream.c ---- */
 
-/* Hands on what is due, as far as the client takes it and a turn allows; may close subscriptions.
- */
+/* Hands on what is due, as far as the client takes it and a turn allows; may close
+ * subscriptions. */
 void hg_sub_pull(struct hg_streams *ss, struct hg_sub *sub);
 
 /* Down to the caps; may close subscriptions. */

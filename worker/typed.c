@@ -276,8 +276,8 @@ static void tell_counts(struct hg_worker *w, bool all)
     hg_buf_fini(&list);
 }
 
-/* Hosts that say nothing any more leave the counts; tenants without clients anywhere are forgotten.
- */
+/* Hosts that say nothing any more leave the counts; tenants without clients anywhere are
+ * forgotten. */
 static void sweep(struct hg_worker *w, struct hg_mono now)
 {
     struct hg_map_iter it = {0};

@@ -341,8 +341,8 @@ static void on_turn(void *arg)
 }
 
 /* The last resort of the sources (spec 9): all workers stop reading Kafka while too many clients of
- * the host are slow. Kept by the door, so it holds for partitions that come meanwhile, too (B-17).
- */
+ * the host are slow. Kept by the door, so it holds for partitions that come meanwhile, too
+ * (B-17). */
 static void on_slow(void *arg, struct hg_mono now)
 {
     struct hg_worker *w = arg;

@@ -1,7 +1,6 @@
 /*
- * A growing byte buffer owned by its struct. Never does I/O.
- * A size that a peer can influence goes through try_ with a cap; the other appends abort when
- * memory is gone.
+ * A growing byte buffer owned by its struct. Never does I/O. A size that a peer can influence goes
+ * through try_ with a cap; the other appends abort when memory is gone.
  *
  *   struct hg_buf b = {0};            zeroed is empty and valid
  *   hg_buf_add(&b, p, n); hg_buf_addf(&b, "%d", 7);

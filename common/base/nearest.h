@@ -10,8 +10,8 @@
 
 #include "common/base/slice.h"
 
-/* Letters to add, drop, change or swap with their neighbour; 100 when one text is longer than 63.
- */
+/* Letters to add, drop, change or swap with their neighbour; 100 when one text is longer than
+ * 63. */
 unsigned hg_distance(struct hg_slice a, struct hg_slice b);
 
 struct hg_nearest {

@@ -8,8 +8,8 @@
  * stopped before its call
  *
  * 1. A callback may start and stop any timer: what it stops is not called, what it starts is not
- * called in this run, however early it is due. So a timer that restarts itself for "now" starves
- * nobody.
+ *    called in this run, however early it is due. So a timer that restarts itself for "now" starves
+ *    nobody.
  *
  * For thousands of coarse per-connection deadlines use a wheel of your own, not this.
  */

@@ -169,8 +169,8 @@ static void add_escape(struct line *l, const unsigned char *p, size_t len)
     adds(l, text);
 }
 
-/* Escaped as both forms want it; no quotes around. A byte that is no UTF-8 is \xNN, in JSON U+FFFD.
- */
+/* Escaped as both forms want it; no quotes around. A byte that is no UTF-8 is \xNN, in JSON
+ * U+FFFD. */
 static void add_escaped(struct line *l, const char *s, size_t n)
 {
     const unsigned char *p = (const unsigned char *)s;

@@ -24,9 +24,9 @@ void hg_log_set_process(const char *name); /* "master", "w3"; copied */
 
 /* obj may be NULL. fmt holds key=value pairs separated by blanks, values with blanks in double
  * quotes. Only fmt makes structure: what an argument prints is data, whatever quotes, blanks or
- * newlines a peer put there, and is escaped. A word of fmt without
- * "=" belongs to the text (key "msg" in JSON). A value is cut at 512 bytes, a line at 4,000 (one
- * write, whole, also to a pipe). */
+ * newlines a peer put there, and is escaped. A word of fmt without "=" belongs to the text (key
+ * "msg" in JSON). A value is cut at 512 bytes, a line at 4,000 (one write, whole, also to a
+ * pipe). */
 void hg_log_write(enum hg_log_level lv, const char *obj, const char *tag, const char *fmt, ...)
     HG_PRINTF(4, 5);
 #define hg_log(lv, obj, tag, ...)                                                                  \

@@ -206,8 +206,8 @@ int hg_loop_mod(struct hg_loop *l, uint8_t kind, int fd, uint32_t id, uint32_t g
     return control(l, EPOLL_CTL_MOD, fd, kind, id, gen, events);
 }
 
-/* ENOENT and EBADF are what a closed or library-owned fd gives; either way it is no longer watched.
- */
+/* ENOENT and EBADF are what a closed or library-owned fd gives; either way it is no longer
+ * watched. */
 void hg_loop_del(struct hg_loop *l, int fd)
 {
     struct epoll_event unused = {0};

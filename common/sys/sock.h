@@ -34,8 +34,8 @@ enum { HG_ADDR_TEXT = 56 }; /* "[" IPv6 "]:65535" and NUL */
 int hg_addr_parse(struct hg_slice ip, uint16_t port, struct hg_addr *out) HG_MUST_CHECK;
 /* "127.0.0.1:7001", "[::1]:7001"; -HG_E_CONF_VALUE and why, a constant. */
 int hg_addr_parse_port(struct hg_slice text, struct hg_addr *out, const char **why) HG_MUST_CHECK;
-/* Splits "host:port" or "[v6]:port" without looking at host, which may be a name. -HG_E_CONF_VALUE
- */
+/* Splits "host:port" or "[v6]:port" without looking at host, which may be a name.
+ * -HG_E_CONF_VALUE */
 int hg_host_port_split(struct hg_slice text, struct hg_slice *host, uint16_t *port) HG_MUST_CHECK;
 void hg_addr_text(const struct hg_addr *a, char out[HG_ADDR_TEXT]); /* with port */
 void hg_addr_ip_text(const struct hg_addr *a,

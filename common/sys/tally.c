@@ -1,6 +1,5 @@
 /* The word: turn (14 bits) | answers (18) | reached (32). An ask: turn * HG_TALLIES + slot, above
- * it a one.
- */
+ * it a one. */
 #include "common/sys/tally.h"
 
 enum { TURN_SHIFT = 50, ANSWERS_SHIFT = 32 };

@@ -10,8 +10,8 @@
 
 enum { MAX = 200 };
 
-/* As BigInt(text) would: false for what it throws at, and for "" and "-5", which are no position.
- */
+/* As BigInt(text) would: false for what it throws at, and for "" and "-5", which are no
+ * position. */
 static bool is_number(char *text, size_t n, uint64_t *v, bool *too_large)
 {
     char *p = text, *end = text + n;

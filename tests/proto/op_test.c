@@ -289,8 +289,8 @@ static void ids_are_counted(void **state)
     hg_buf_fini(&b);
 }
 
-/* A dialect sees the typed fields, and an error its hashId, whether or not the op itself is right.
- */
+/* A dialect sees the typed fields, and an error its hashId, whether or not the op itself is
+ * right. */
 static void dialects_see_the_message(void **state)
 {
     (void)state;

@@ -101,8 +101,8 @@ static void accepted_and_round_tripped(void **state)
     }
 }
 
-/* Refused in strict mode, with this message; lenient: refused too, or taken as the sources took it.
- */
+/* Refused in strict mode, with this message; lenient: refused too, or taken as the sources took
+ * it. */
 static const struct refused {
     const char *json;
     const char *why;
@@ -446,8 +446,8 @@ static void lenient_defaults_are_the_sources(void **state)
     hg_query_free(q);
 }
 
-/* Of equal keys the last one counts, and an element that is null is the text String() makes of it.
- */
+/* Of equal keys the last one counts, and an element that is null is the text String() makes of
+ * it. */
 static void odd_values_are_what_javascript_sees(void **state)
 {
     (void)state;

@@ -121,8 +121,8 @@ static void rows(void **state)
     hg_buf_fini(&b);
 }
 
-/* One long text behind many rows, aggregates or cursor entries: refused before it is written out.
- */
+/* One long text behind many rows, aggregates or cursor entries: refused before it is written
+ * out. */
 static void one_text_many_times(void **state)
 {
     (void)state;

@@ -7,9 +7,8 @@
  *   int port; pid_t pid = hg_bare_start(&port);     a child on 127.0.0.1; ends by hg_proc_stop
  *
  * Request: "GET /bare?room=N ..." up to an empty line, answered by a fixed 101. The feeding
- * connection asks for
- * "/bare?feed" and then sends records: 8 bytes of head (room, length; native u32) and a WebSocket
- * frame as a server sends it.
+ * connection asks for "/bare?feed" and then sends records: 8 bytes of head (room, length; native
+ * u32) and a WebSocket frame as a server sends it.
  */
 #ifndef HG_TOOLS_BENCH_BARE_H
 #define HG_TOOLS_BENCH_BARE_H

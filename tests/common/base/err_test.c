@@ -1,5 +1,5 @@
-/* The error table tests itself: names unique, close codes legal to send, every number has its row.
- */
+/* The error table tests itself: names unique, close codes legal to send, every number has its
+ * row. */
 #include "tests/support/hgtest.h"
 #include <limits.h>
 #include "common/base/err.h"

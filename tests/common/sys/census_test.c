@@ -1,6 +1,6 @@
 /* Clients per tenant over the seats of a host: set, changed, gone; a full set counts nobody new and
- * loses nobody old; a dead seat's are cleared; readers never see one tenant's count as another's.
- */
+ * loses nobody old; a dead seat's are cleared; readers never see one tenant's count as
+ * another's. */
 #include "tests/support/hgtest.h"
 #include <signal.h>
 #include <sys/wait.h>

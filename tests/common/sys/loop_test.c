@@ -96,8 +96,8 @@ static void on_reused(void *arg, int fd, unsigned events)
     note("c");
 }
 
-/* Whoever comes first stops the other and gives its slot to a third watcher, whose fd is not ready.
- */
+/* Whoever comes first stops the other and gives its slot to a third watcher, whose fd is not
+ * ready. */
 static void stop_other(void *arg, int fd, unsigned events)
 {
     struct pair *p = arg;

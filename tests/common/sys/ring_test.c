@@ -92,8 +92,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* A record of total bytes in the ring (72..512), with the next offset, of the room with this hash.
- */
+/* A record of total bytes in the ring (72..512), with the next offset, of the room with this
+ * hash. */
 static int append(struct rig *rig, uint64_t hash, size_t total, bool force)
 {
     static const char bytes[600];

@@ -1,5 +1,5 @@
-/* Sockets: address text, networks, a taken port, the group's choice of live sockets, Unix sockets.
- */
+/* Sockets: address text, networks, a taken port, the group's choice of live sockets, Unix
+ * sockets. */
 #include "tests/support/hgtest.h"
 #include <errno.h>
 #include <fcntl.h>
