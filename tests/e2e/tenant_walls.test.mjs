@@ -4,14 +4,17 @@
 // names another company, and no neighbour is even counted; then a member of the tenant does the same, and everything arrives.
 // B-29, B-30 (the claim that opens rpc).
 // Not tested here: that tokens are verified (jwt.test.mjs), what each operation answers (its own file).
-import test from 'node:test';
+import test, { after } from 'node:test';
 import assert from 'node:assert/strict';
 import { Client } from '../support/client.mjs';
-import { Database, lsnHeader } from '../support/database.mjs';
+import { lsnHeader } from '../support/database.mjs';
 import { sharedRedis } from '../support/redis.mjs';
 import { stage } from '../support/stage.mjs';
 import { asHeader, makeKey, sign } from '../support/tokens.mjs';
 import { waitFor } from '../support/wait.mjs';
+
+// After thousands of snapshots a connection of kafkajs to the broker at times outlives its disconnect, and with it this process.
+after(() => { setTimeout(() => process.exit(), 2000).unref(); });
 
 const permissions = ['join', 'publish', 'publish_all'];
 const PUBLISH = 'token of back ends';
@@ -28,7 +31,7 @@ const bait = (name) => [name, `acme|${name}`, `acme_${name}`, `acme\u0000${name}
 async function world(t, options = {}) {
   const redis = await sharedRedis(), key = makeKey('EdDSA');
   const s = await stage(t, {
-    hosts: 2,
+    hosts: 2, database: { tenant: 'acme', firstLsn: 500000n },
     options: (topics) => ({
       workers: 2, auth: 'jwt', jwt_keys: key.item, backplane: 'redis', backplane_url: redis.url, publish_token: PUBLISH, typed_presence: 'yes', typed_rate: 0,
       max_rooms: 32000, max_subscriptions: 100000, kafka_topics: `${topics.diffs}:diff,${topics.rows}:row`, ...options,
@@ -108,12 +111,9 @@ test('no operation reaches another tenant, whatever the names; the same of a mem
   await Promise.all(others.map((c) => c.ping(60000)));
 
   // Diffs and row events of acme's key, and of keys that neighbours may have subscribed to in vain.
-  const db = new Database(s.kafka.brokers, s.topics, { tenant: 'acme', firstLsn: 500000n });
-  t.after(() => db.close());
-  await db.connect();
-  db.commit('t', 'h', 'x', { secret: 'of acme' });
-  await db.flush();
-  await db.producer.send({
+  s.db.commit('t', 'h', 'x', { secret: 'of acme' });
+  await s.db.flush();
+  await s.db.producer.send({
     topic: s.topics.rows,
     messages: [{ key: 'acme_t|h', value: JSON.stringify({ routingKey: 'acme_t|h', hashId: 'h', lsn: '500002', kind: 'added', pk: 'secret of acme' }), headers: { lsn: lsnHeader(500002n, 'text') } }],
   });

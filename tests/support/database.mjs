@@ -93,6 +93,7 @@ export class Database {
   async serve(behaviour = {}) {
     this.behaviour = behaviour;
     this.calls = [];
+    this.answers = new Set(); // being written
     this.applied = 0; // entries of history the replica has
     this.replicaTables = new Map();
     this.replies = this.kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: false });
@@ -105,7 +106,8 @@ export class Database {
       eachMessage: async ({ message }) => {
         if (!message.value) return;
         const request = Object.assign(decodeRequest(message.value), { key: message.key?.toString(), headers: message.headers });
-        this.answer(request).catch((error) => { this.workerError ??= error; });
+        const answer = this.answer(request).catch((error) => { this.workerError ??= error; }).finally(() => this.answers.delete(answer));
+        this.answers.add(answer);
       },
     });
     await joined;
@@ -168,7 +170,11 @@ export class Database {
 
   async close() {
     await this.flushing?.catch(() => {});
-    await Promise.allSettled([this.producer?.disconnect(), this.replies?.disconnect(), this.consumer?.disconnect()]);
+    // A producer that sends after its disconnect connects again, and keeps the test's process alive. An answer that a test
+    // holds back for ever is not waited for.
+    await this.consumer?.disconnect().catch(() => {});
+    await Promise.race([Promise.allSettled([...this.answers ?? []]), new Promise((r) => setTimeout(r, 2000).unref())]);
+    await Promise.allSettled([this.producer?.disconnect(), this.replies?.disconnect()]);
     if (this.workerError) throw this.workerError;
   }
 
