@@ -1,6 +1,6 @@
 #!/bin/bash
 # docs/compatibility.md has one row for each line of compatibility.items and no other, and each row names tests that exist; a
-# row of a defect (B-13) names one with that number in its title. What compatibility.pending lists has no row yet.
+# row of a defect (B-13) names one with that number in its title.
 #   | `item` | of | what works, what differs | `tests/e2e/file.test.mjs`: title of the test<br>`tests/proto/x_test.c`: name_of_it |
 # Where a title is put together, … stands for each ${part}.
 set -euo pipefail
@@ -24,7 +24,6 @@ titles() {
 tests=$({ grep -oE '`tests/[^`]+`: ' docs/compatibility.md 2>/dev/null || true; } | sed 's/^`//; s/`: $//' | sort -u)
 {
     lines tests/check/compatibility.items I
-    lines tests/check/compatibility.pending P
     for file in $tests; do
         [ ! -e "$file" ] || { printf 'F\t%s\n' "$file" && titles "$file" | sed "s|^|T\t$file\t|"; }
     done
@@ -32,14 +31,12 @@ tests=$({ grep -oE '`tests/[^`]+`: ' docs/compatibility.md 2>/dev/null || true; 
 } | awk -F '\t' '
     function wrong(text) { print text; bad = 1 }
     $1 == "I" { if ($2 in item) wrong("compatibility.items: " $2 " is there twice"); item[$2] = 1; order[++items] = $2 }
-    $1 == "P" { if (!($2 in item)) wrong("compatibility.pending: " $2 " is no item"); pending[$2] = 1 }
     $1 == "F" { there[$2] = 1 }
     $1 == "T" { test[$2, $3] = 1 }
     $1 == "R" {
         id = $2; sub(/^\| `/, "", id); sub(/`.*/, "", id)
         if (id in row) wrong("compatibility.md: two rows for " id)
         else if (!(id in item)) wrong("compatibility.md: " id " is no item")
-        else if (id in pending) wrong("compatibility.pending: " id " has a row; take it out of there")
         row[id] = 1
         cells = split($2, cell, / \| /)
         proof = cell[cells]; sub(/ \|$/, "", proof)
@@ -59,6 +56,6 @@ tests=$({ grep -oE '`tests/[^`]+`: ' docs/compatibility.md 2>/dev/null || true; 
     }
     END {
         for (i = 1; i <= items; i++)
-            if (!(order[i] in row) && !(order[i] in pending)) wrong("compatibility.md: no row for " order[i])
+            if (!(order[i] in row)) wrong("compatibility.md: no row for " order[i])
         exit bad
     }'
