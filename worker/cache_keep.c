@@ -52,10 +52,11 @@ void hg_cache_part_advance(struct hg_cache_part *p, uint64_t next)
     p->from = HG_MAX(p->from, (int64_t)HG_MIN(next, (uint64_t)p->to));
 }
 
-static void forget_all(struct hg_cache_part *p)
+void hg_cache_part_forget(struct hg_cache_part *p)
 {
     while (p->first)
         pop(p);
+    p->from = p->to;
 }
 
 /* ---- partitions ---- */
@@ -80,7 +81,7 @@ void hg_cache_part_free(struct hg_cache_part *p)
     struct hg_cache_part **at = &p->ca->dirty;
 
     hg_cache_part_set_mine(p, false);
-    forget_all(p);
+    hg_cache_part_forget(p);
     while (p->dirty && *at != p)
         at = &(*at)->next_dirty;
     if (p->dirty)
@@ -161,11 +162,14 @@ void hg_cache_record(struct hg_cache *ca, const struct hg_cache_rec *rec)
 
 void hg_cache_begin_anew(struct hg_cache *ca, uint32_t part, int64_t next)
 {
-    struct hg_cache_part *p = ca && is_cached_topic(ca, part) ? ca->parts[part] : NULL;
+    struct hg_cache_part *p;
 
-    if (!p)
+    if (!ca || !is_cached_topic(ca, part))
         return;
-    forget_all(p);
+    p = ca->parts[part];
+    if (!p) /* what stands in Redis is of the former log all the same */
+        p = hg_cache_part_new(ca, part, next, atomic_load(&ca->spec.host->parts[part].lsn));
+    hg_cache_part_forget(p);
     p->before = p->highest;
     p->from = p->to = next;
     p->anew = true;

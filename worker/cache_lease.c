@@ -79,12 +79,23 @@ static void look_beyond(struct hg_cache_part *p)
     }
 }
 
+/* Whoever held the lease of a log that began anew may have written any of what we kept, and the
+ * position does not tell: better a hole than repeats. moved: the position is not what it was, so
+ * that the one who writes has found the new log, too, or finds it and moves it once more. */
+static void doubt_kept(struct hg_cache_part *p, bool moved)
+{
+    hg_cache_part_forget(p);
+    if (!p->mine && moved && p->pos_there && p->pos.next <= (uint64_t)p->to)
+        p->anew = false;
+}
+
 /* What Redis says of one partition: our lease's text, the position's, whether anybody has it. */
 static void learn(struct hg_cache_part *p, struct hg_slice ours, struct hg_slice pos, int64_t held,
                   bool took)
 {
     struct hg_cache *ca = p->ca;
     struct hg_mono now = hg_loop_now(ca->spec.loop);
+    bool was_mine = p->mine, moved;
 
     hg_cache_part_set_mine(p, ours.n > 0 && ours.n < sizeof p->lease);
     if (p->mine)
@@ -99,10 +110,13 @@ static void learn(struct hg_cache_part *p, struct hg_slice ours, struct hg_slice
     if (p->flying)
         return;
     p->known = true;
+    moved = !hg_slice_eq(pos, hg_slice_str(p->pos_text));
     p->pos_there = hg_cachepos_read(pos, &p->pos);
     snprintf(p->pos_text, sizeof p->pos_text, "%.*s", HG_SLICE_ARG(pos));
     if (pos.n > 0 && !p->pos_there) /* goes over it */
         hg_cache_error(ca, "lease", HG_SLICE_LIT("a position cannot be read"));
+    if (p->anew && held && !(was_mine && p->mine))
+        doubt_kept(p, moved);
     if (p->pos_there && !p->anew)
         hg_cache_part_advance(p, p->pos.next);
     if (!took || held)

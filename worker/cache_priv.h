@@ -76,7 +76,8 @@ void hg_cache_args_fini(struct hg_cache_args *args);
 struct hg_cache_part *hg_cache_part_new(struct hg_cache *ca, uint32_t part, int64_t next,
                                         uint64_t before);
 void hg_cache_part_free(struct hg_cache_part *p);
-void hg_cache_part_touch(struct hg_cache_part *p); /* to be looked at at the end of the turn */
+void hg_cache_part_forget(struct hg_cache_part *p); /* all that is kept */
+void hg_cache_part_touch(struct hg_cache_part *p);  /* to be looked at at the end of the turn */
 void hg_cache_part_set_mine(struct hg_cache_part *p, bool mine);
 void hg_cache_part_advance(struct hg_cache_part *p, uint64_t next); /* all below next is written */
 /* The one who writes is ahead of us. */

@@ -559,6 +559,78 @@ static void test_log_that_began_anew(void **state)
     assert_int_equal(since_of(t), 12);
 }
 
+/* The one who does not write finds the new log too, and takes over later: what the other wrote is
+ * not written again. */
+static void test_b_14_log_that_began_anew_for_two(void **state)
+{
+    struct world *t = *state;
+    open_both(t);
+    struct gateway *first = writer(t), *second = first == &t->g[0] ? &t->g[1] : &t->g[0];
+    for (int i = 0; i < 3; i++)
+        feed_all(t, i, 10 + (uint64_t)i, "k", "a");
+    UNTIL(t, settled(t, 3));
+    for (unsigned i = 0; i < HOSTS; i++) {
+        hg_cache_begin_anew(t->g[i].ca, 0, 0);
+        atomic_store(&t->g[i].host->parts[0].next, 0);
+    }
+    feed_all(t, 0, 20, "k", "b");
+    feed_all(t, 1, 21, "k", "c");
+    UNTIL(t, settled(t, 2)); /* nothing is kept for ever, either */
+    feed_all(t, 2, 22, "k", "d");
+    UNTIL(t, settled(t, 3));
+    first->paused = true;
+    feed_all(t, 3, 23, "k", "e");
+    UNTIL(t, settled(t, 4));
+    assert_int_equal(second->m->cache_leases, 2);
+    assert_string_equal(list_of(t, "k"), "10a 11a 12a 20b 21c 22d 23e");
+    assert_int_equal(since_of(t), 12); /* it had kept what the other did not write */
+}
+
+/* The same for one that takes over before it has heard anything of the new log. */
+static void test_b_14_take_over_of_a_new_log(void **state)
+{
+    struct world *t = *state;
+    open_both(t);
+    struct gateway *first = writer(t), *second = first == &t->g[0] ? &t->g[1] : &t->g[0];
+    feed_all(t, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    second->paused = true;
+    for (unsigned i = 0; i < HOSTS; i++) {
+        hg_cache_begin_anew(t->g[i].ca, 0, 0);
+        atomic_store(&t->g[i].host->parts[0].next, 0);
+    }
+    feed_all(t, 0, 20, "k", "b");
+    UNTIL(t, next_of(t) == 1 && since_of(t) == 10);
+    first->paused = true;
+    UNTIL(t, is(t, "EXISTS hc:lease:diffs:0", "0"));
+    second->paused = false;
+    UNTIL(t, second->m->cache_leases == 2);
+    feed(t, second == &t->g[1], 1, 21, "k", "c");
+    UNTIL(t, settled(t, 2));
+    assert_string_equal(list_of(t, "k"), "10a 20b 21c");
+}
+
+/* Found before anything was read or asked: the position is of the former log all the same. */
+static void test_log_that_began_anew_at_once(void **state)
+{
+    struct world *t = *state;
+    open_cache(t, 0);
+    for (int i = 0; i < 5; i++)
+        feed(t, 0, i, 10 + (uint64_t)i, "k", "a");
+    UNTIL(t, settled(t, 5));
+    hg_cache_free(t->g[0].ca), t->g[0].ca = NULL;
+    open_cache(t, 0);
+    hg_cache_begin_anew(t->g[0].ca, 0, 0);
+    atomic_store(&t->g[0].host->parts[0].next, 0);
+    atomic_store(&t->g[0].host->parts[0].known, 1);
+    UNTIL(t, t->g[0].m->cache_leases > 0);
+    for (int i = 0; i < 6; i++)
+        feed(t, 0, i, 20 + (uint64_t)i, "k", "b");
+    UNTIL(t, settled(t, 6));
+    assert_string_equal(list_of(t, "k"), "10a 11a 12a 13a 14a 20b 21b 22b 23b 24b 25b");
+    assert_int_equal(since_of(t), 14);
+}
+
 /* ---- what happens to Redis ---- */
 
 static void test_restart_goes_on_where_it_was(void **state)
@@ -995,6 +1067,9 @@ int main(void)
         T(test_who_has_it_all_goes_before_who_has_not),
         T(test_share_that_moves_is_handed_on),
         T(test_log_that_began_anew),
+        T(test_b_14_log_that_began_anew_for_two),
+        T(test_b_14_take_over_of_a_new_log),
+        T(test_log_that_began_anew_at_once),
         T(test_restart_goes_on_where_it_was),
         T(test_flushall),
         T(test_lost_answer_is_no_repeat),
