@@ -140,6 +140,20 @@ static bool is_cached_topic(const struct hg_cache *ca, uint32_t part)
     return ca->spec.host->topics[part / HG_TOPIC_PARTS].kind == HG_TOPIC_DIFF;
 }
 
+/* The share was away: what others of this host read meanwhile is not to be had here. It is not yet
+ * said of this record that it was handed over. */
+static void note_absence(struct hg_cache_part *p, const struct hg_cache_rec *rec)
+{
+    int64_t next = atomic_load(&p->ca->spec.host->parts[p->part].next);
+    struct hg_cache_rec hole = {
+        .kind = HG_CACHE_HOLE, .pos = {p->part, next - 1}, .lsn = rec->before};
+
+    if (p->to >= next || next > rec->pos.offset)
+        return;
+    p->to = next;
+    keep(p, &hole);
+}
+
 void hg_cache_record(struct hg_cache *ca, const struct hg_cache_rec *rec)
 {
     struct hg_cache_part *p;
@@ -151,6 +165,7 @@ void hg_cache_record(struct hg_cache *ca, const struct hg_cache_rec *rec)
         p = hg_cache_part_new(ca, rec->pos.part, rec->pos.offset, rec->before.v);
     if (rec->pos.offset < p->to)
         return;
+    note_absence(p, rec);
     p->to = rec->pos.offset + 1;
     if (rec->kind != HG_CACHE_NOTHING)
         keep(p, rec);

@@ -544,6 +544,24 @@ static void test_share_that_moves_is_handed_on(void **state)
     assert_string_equal(list_of(t, "k"), "10a 11b");
 }
 
+/* A worker dies, its share is here for a moment, goes to its successor and comes back before it was
+ * given up: what the successor read is a hole, not nothing. */
+static void test_share_that_comes_back(void **state)
+{
+    struct world *t = *state;
+    struct hg_host *h = t->g[0].host;
+    open_cache(t, 0);
+    feed(t, 0, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    atomic_store(&h->parts[0].lsn, 14); /* offsets 1 to 4, read by another */
+    atomic_store(&h->parts[0].next, 5);
+    feed(t, 0, 7, 15, "k", "b"); /* 5 and 6: nothing that a consumer sees */
+    feed(t, 0, 9, 16, "k", "c");
+    UNTIL(t, settled(t, 10));
+    assert_string_equal(list_of(t, "k"), "10a 15b 16c");
+    assert_int_equal(since_of(t), 14);
+}
+
 static void test_log_that_began_anew(void **state)
 {
     struct world *t = *state;
@@ -1066,6 +1084,7 @@ int main(void)
         T(test_successor_notes_a_hole),
         T(test_who_has_it_all_goes_before_who_has_not),
         T(test_share_that_moves_is_handed_on),
+        T(test_share_that_comes_back),
         T(test_log_that_began_anew),
         T(test_b_14_log_that_began_anew_for_two),
         T(test_b_14_take_over_of_a_new_log),
