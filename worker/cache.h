@@ -9,6 +9,8 @@
  *   hg_cache_snapshot(ca, key, text);                  a snapshot for programs that read it there
  *   read = hg_cache_range(ca, key, fn, ctx);           NULL: not up; else fn comes once, later
  *   read = hg_cache_after(ca, key, lsn, fn, ctx);      unless hg_cache_cancel(read) came before
+ *   hg_cache_stop(ca, within);                         before, for a stop with grace: what is
+ *                                                      kept is written, then the leases given up
  *   hg_cache_free(ca);                                 pending fn are told that there is nothing
  *
  * Keys: <p>diff:<routing key> (list), <p>snap:<routing key> (text, on request), <p>range:<routing
@@ -64,6 +66,9 @@ struct hg_cache_spec {
  * v3; never with dev. */
 bool hg_cache_wanted(const struct hg_conf *conf);
 struct hg_cache *hg_cache_new(const struct hg_cache_spec *spec);
+/* Waits beside the loop, at most so many microseconds and only while Redis answers. Nothing may be
+ * recorded after it. */
+void hg_cache_stop(struct hg_cache *ca, int64_t within);
 void hg_cache_free(struct hg_cache *ca);
 bool hg_cache_is_up(const struct hg_cache *ca);
 

@@ -1,5 +1,6 @@
 /* Who writes a partition to the hot cache, and how far it is written: asked of Redis every quarter
- * of a lease, and sooner when something was not as we thought. Rules 1 and 3 of cache.h. */
+ * of a lease, at least every two seconds, and sooner when something was not as we thought. Rules 1
+ * and 3 of cache.h. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 enum {
     TEND_PARTS = 64,   /* per script */
+    TEND_MS = 2000,    /* leases may be long; what is given up, or newly ours, waits no longer */
     BEYOND_MS = 10000, /* a position beyond the end of the log for so long: another log */
 };
 
@@ -50,7 +52,7 @@ static bool is_over(const struct hg_cache_part *p)
 
 static enum wish wish_of(const struct hg_cache_part *p)
 {
-    if (is_over(p))
+    if (p->ca->ending || is_over(p))
         return GIVE;
     if (p->anew || (p->force_at.us && hg_mono_reached(hg_loop_now(p->ca->spec.loop), p->force_at)))
         return FORCE;
@@ -219,16 +221,23 @@ static void find_idle(struct hg_cache *ca)
     }
 }
 
+void hg_cache_tend(struct hg_cache *ca)
+{
+    uint32_t part = 0, end = ca->spec.host->ntopics * HG_TOPIC_PARTS;
+
+    if (!ca->up || ca->tending > 0)
+        return;
+    while (part < end)
+        tend_some(ca, &part, end);
+}
+
 static void on_tend_timer(void *arg, struct hg_mono now)
 {
     struct hg_cache *ca = arg;
-    uint32_t part = 0, end = ca->spec.host->ntopics * HG_TOPIC_PARTS;
 
     (void)now;
-    hg_cache_tend_within(ca, ca->spec.conf->hotcache_lease / 4);
-    if (!ca->up || ca->tending > 0)
-        return;
-    find_idle(ca);
-    while (part < end)
-        tend_some(ca, &part, end);
+    hg_cache_tend_within(ca, HG_MIN(ca->spec.conf->hotcache_lease / 4, TEND_MS * HG_MS));
+    if (ca->up && ca->tending == 0)
+        find_idle(ca);
+    hg_cache_tend(ca);
 }

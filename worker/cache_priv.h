@@ -56,7 +56,7 @@ struct hg_cache {
     struct hg_cache_part *dirty;
     uint64_t kept_bytes;
     unsigned tending; /* scripts under way */
-    bool up;
+    bool up, ending;
     char owner[64]; /* no two workers ever share it */
     char prefix[256];
     struct hg_cache_args args; /* of the script that is put together */
@@ -86,7 +86,8 @@ static inline bool hg_cache_part_is_behind(const struct hg_cache_part *p)
     return p->known && p->pos_there && !p->anew && p->pos.next > (uint64_t)p->to;
 }
 
-/* A look at all leases and positions, at the latest after so long. */
+/* A look at all leases and positions: now, or at the latest after so long. */
+void hg_cache_tend(struct hg_cache *ca);
 void hg_cache_tend_within(struct hg_cache *ca, int64_t us);
 
 void hg_cache_write_init(struct hg_cache *ca);

@@ -205,6 +205,36 @@ void hg_cache_turn(struct hg_cache *ca)
     HG_SET(ca->spec.metrics, cache_waiting_bytes, ca->kept_bytes);
 }
 
+/* ---- the end ---- */
+
+/* What can be written is sent; is an answer still to come? What was refused a moment ago is not
+ * tried again: who ends cannot wait for better times. */
+static bool is_writing(struct hg_cache *ca)
+{
+    bool flying = ca->tending > 0;
+
+    for (uint32_t part = 0; part < ca->spec.host->ntopics * HG_TOPIC_PARTS; part++)
+        if (ca->parts[part]) {
+            send_next(ca->parts[part]);
+            flying |= ca->parts[part]->flying;
+        }
+    return ca->up && flying;
+}
+
+void hg_cache_stop(struct hg_cache *ca, int64_t within)
+{
+    struct hg_mono until = hg_mono_add(hg_mono_read(), within);
+
+    if (!ca)
+        return;
+    while (is_writing(ca) && !hg_mono_reached(hg_mono_read(), until))
+        (void)hg_redis_wait(ca->link, until);
+    ca->ending = true;
+    hg_cache_tend(ca);
+    while (ca->up && ca->tending > 0 && !hg_mono_reached(hg_mono_read(), until))
+        (void)hg_redis_wait(ca->link, until);
+}
+
 /* ---- life ---- */
 
 void hg_cache_write_up(struct hg_cache *ca)
@@ -228,7 +258,7 @@ void hg_cache_write_down(struct hg_cache *ca)
 void hg_cache_write_init(struct hg_cache *ca)
 {
     ca->parts = hg_calloc(ca->spec.host->ntopics * HG_TOPIC_PARTS, sizeof(struct hg_cache_part *));
-    hg_cache_tend_within(ca, ca->spec.conf->hotcache_lease / 4);
+    hg_cache_tend_within(ca, 0); /* which goes on by itself */
 }
 
 void hg_cache_write_fini(struct hg_cache *ca)

@@ -17,6 +17,7 @@
 #include <bsd/string.h>
 #include <hiredis/async.h>
 #include <netdb.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -689,6 +690,22 @@ void hg_redis_free(struct hg_redis *r)
 
 bool hg_redis_is_up(const struct hg_redis *r)
 {
+    return r->state == UP;
+}
+
+bool hg_redis_wait(struct hg_redis *r, struct hg_mono until)
+{
+    int64_t left = hg_mono_sub(until, hg_mono_read());
+    struct pollfd fd;
+
+    if (r->state != UP || !r->ac)
+        return false;
+    fd = (struct pollfd){.fd = r->ac->c.fd,
+                         .events = (short)(POLLIN | (r->watch.events & HG_OUT ? POLLOUT : 0))};
+    if (poll(&fd, 1, left > 0 ? (int)((left + HG_MS - 1) / HG_MS) : 0) > 0)
+        on_ready(r, fd.fd,
+                 (fd.revents & POLLIN ? HG_IN : 0) | (fd.revents & POLLOUT ? HG_OUT : 0) |
+                     (fd.revents & (POLLERR | POLLHUP) ? HG_HUP : 0));
     return r->state == UP;
 }
 

@@ -80,6 +80,9 @@ struct hg_redis_script {
 int hg_redis_eval(struct hg_redis *r, struct hg_redis_script *script, int nkeys,
                   const struct hg_slice *argv, int argc, hg_redis_reply_fn fn,
                   void *ctx) HG_MUST_CHECK;
+/* For the one who ends, beside the loop: waits for the socket once, at most until then, and calls
+ * what has its reply. False: down. */
+bool hg_redis_wait(struct hg_redis *r, struct hg_mono until);
 /* Bytes of commands, as sent, whose reply has not come. */
 size_t hg_redis_inflight(const struct hg_redis *r);
 /* on_subscribed when the server has said so of all n channels, then on_message for each message.

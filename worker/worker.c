@@ -31,7 +31,8 @@ enum {
     DRAIN_PER_SECOND = 2000, /* paced: their clients come back somewhere (lessons 8) */
     TITLE_MS = 1000,
     SLOW_MS = 250,   /* as the sources looked */
-    FLUSH_MS = 1000, /* well within the master's margin for an ending worker */
+    FLUSH_MS = 1000, /* with the next, well within the master's margin for an ending worker */
+    CACHE_MS = 500,
 };
 
 static void set_ready(struct hg_worker *w, uint32_t bit, bool on)
@@ -454,6 +455,7 @@ static void end(struct hg_worker *w)
     hg_hub_fini(&w->hub);
     hg_ids_fini(&w->ids);
     hg_kafka_free(w->kafka, hg_kafka_is_up(w->kafka) ? FLUSH_MS : 0); /* no broker takes it */
+    hg_cache_stop(w->cache, CACHE_MS * HG_MS);
     hg_cache_free(w->cache);
     hg_control_free(w->control);
     hg_ingest_fini(w);

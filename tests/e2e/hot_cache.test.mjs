@@ -1,6 +1,6 @@
 // The hot cache (spec 10) as the programs of the former systems meet it: ioredis reads and writes its keys.
 // - every diff once in its list, in order, with the sources' JSON, whoever of two hosts and several workers writes (B-14)
-// - a worker and a host that write killed, one stopped past its lease, Redis restarted and flushed: no repeat, nothing stale
+// - a worker and a host that write killed, one stopped past its lease, one stopped with grace, Redis restarted and flushed: no repeat, nothing stale
 // - snapshots for those who read them, when asked for; none otherwise
 // - rangeIndex behind the snapshot, in its profiles; a replica that lags is bridged by cached diffs (B-6)
 // - without a Redis everything works, and the metrics say so
@@ -128,6 +128,24 @@ test('B-14: a killed worker, a host stopped past its lease, a killed host: no ga
   await waitFor(async () => (await sleeper.metric('headgate_cache_written_total')) > last + 300, { what: 'it to go on' });
   await p.stop();
   await judge(s, list);
+});
+
+test('B-14: a host stopped with grace under load gives its leases back: the other goes on, each diff once', { timeout: 120000 }, async (t) => {
+  // Were the leases left to run out, nobody would write for five minutes.
+  const s = await cached(t, { hosts: 2, options: { hotcache_lease: '5m' } });
+  await written(s);
+  const list = streams(12, 3);
+  const p = producing(s.db, list, { perTurn: 20, pauseMs: 10 });
+  await waitFor(async () => (await total(s, 'headgate_cache_written_total')) > 500, { what: '500 written' });
+  const leases = await Promise.all(s.hosts.map((hg) => hg.metric('headgate_cache_leases')));
+  const leaver = s.hosts[leases[0] > 0 ? 0 : 1];
+  const other = s.hosts.find((hg) => hg !== leaver), before = await other.metric('headgate_cache_written_total');
+  await leaver.stop();
+  await waitFor(async () => (await other.metric('headgate_cache_leases')) === 4, { what: 'the other host to write' });
+  await waitFor(async () => (await other.metric('headgate_cache_written_total')) > before + 300, { what: 'it to go on' });
+  await p.stop();
+  await judge(s, list);
+  assert.equal(await other.metric('headgate_cache_holes_total'), 0);
 });
 
 test('a flushed and a restarted Redis: writing goes on, no repeat, and subscribers notice nothing', { timeout: 120000 }, async (t) => {

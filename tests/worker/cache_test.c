@@ -649,6 +649,51 @@ static void test_log_that_began_anew_at_once(void **state)
     assert_int_equal(since_of(t), 14);
 }
 
+/* All but the last words are said before the link goes: the next one need not wait. */
+static void test_stop_writes_and_gives_up_the_leases(void **state)
+{
+    struct world *t = *state;
+    open_both(t);
+    feed_all(t, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    struct gateway *first = writer(t);
+    for (int i = 1; i <= 1200; i++) /* of several batches */
+        feed_all(t, i, 10 + (uint64_t)i, "k", "b");
+    ask(t, "SCRIPT FLUSH"); /* each is sent twice */
+    hg_cache_stop(first->ca, 20 * HG_S);
+    assert_int_equal(first->m->cache_written, 1201);
+    assert_int_equal(first->m->cache_leases, 0);
+    assert_string_equal(ask(t, "KEYS hc:lease:*"), "");
+    assert_string_equal(ask(t, "LLEN hc:diff:k"), "1201");
+    hg_cache_free(first->ca), first->ca = NULL;
+    UNTIL(t, settled(t, 1201));
+    assert_int_equal(t->g[0].m->cache_holes + t->g[1].m->cache_holes, 0);
+}
+
+/* Redis says nothing, refuses, or goes: the stop comes to its end, and what waits is let go. */
+static void test_stop_waits_for_nobody(void **state)
+{
+    struct world *t = *state;
+    open_both(t);
+    feed_all(t, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    struct gateway *first = writer(t), *second = first == &t->g[0] ? &t->g[1] : &t->g[0];
+    ask(t, "CONFIG SET maxmemory 1");
+    feed_all(t, 1, 11, "k", "b");
+    hg_cache_stop(first->ca, 3600 * HG_S); /* refused: no reason to wait */
+    assert_string_equal(ask(t, "KEYS hc:lease:*"), "");
+    ask(t, "CONFIG SET maxmemory 0");
+    hg_cache_free(first->ca), first->ca = NULL;
+    UNTIL(t, settled(t, 2));
+    kill(t->srv.pid, SIGSTOP);
+    feed(t, second == &t->g[1], 2, 12, "k", "c");
+    hg_cache_stop(second->ca, 50 * HG_MS);
+    hg_cache_free(second->ca), second->ca = NULL;
+    assert_int_equal(second->m->cache_leases, 0);
+    kill(t->srv.pid, SIGCONT);
+    hg_cache_stop(NULL, 0);
+}
+
 /* ---- what happens to Redis ---- */
 
 static void test_restart_goes_on_where_it_was(void **state)
@@ -1089,6 +1134,8 @@ int main(void)
         T(test_b_14_log_that_began_anew_for_two),
         T(test_b_14_take_over_of_a_new_log),
         T(test_log_that_began_anew_at_once),
+        T(test_stop_writes_and_gives_up_the_leases),
+        T(test_stop_waits_for_nobody),
         T(test_restart_goes_on_where_it_was),
         T(test_flushall),
         T(test_lost_answer_is_no_repeat),
