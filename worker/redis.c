@@ -216,6 +216,15 @@ struct hg_redis_reply hg_redis_item(const struct hg_redis_reply *array, size_t i
 }
 
 static bool send_source(struct call *call);
+static void on_silence(void *arg, struct hg_mono now);
+
+/* A probe stands behind all that was sent before it: while the answers to that come it is not
+ * late. */
+static void sign_of_life(struct hg_redis *r)
+{
+    if (r->state == UP && r->probing)
+        start_timer(r, r->spec.answer_timeout, on_silence);
+}
 
 static void on_reply(redisAsyncContext *ac, void *reply, void *arg)
 {
@@ -228,6 +237,8 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *arg)
         memcmp(out.text.p, "NOSCRIPT", 8) == 0 && send_source(call))
         return;
     call->r->inflight -= call->bytes;
+    if (reply)
+        sign_of_life(call->r);
     if (call->fn)
         call->fn(call->ctx, reply ? &out : NULL);
     free(call);

@@ -13,7 +13,8 @@
  *
  * 1. A name is looked up beside the loop; addresses are tried in turn, IPv4 first.
  * 2. Whatever does not answer within answer_timeout (a connect, the hand-shake, a probe each
- *    probe_every) is a lost link: a server that accepts and says nothing is seen.
+ *    probe_every) is a lost link: a server that accepts and says nothing is seen. One that still
+ *    answers what was sent before the probe is none.
  * 3. Retries: full jitter below a ceiling that doubles from 50 ms to 5 s, and starts anew after a
  *    link that lasted.
  * 4. on_up and on_down alternate; while there never was an on_up, on_down comes with each failed

@@ -353,6 +353,31 @@ static void test_silent_server(void **state)
     close(fd);
 }
 
+/* Much was sent before a probe, and is answered bit by bit for longer than a probe may take. */
+static void test_busy_is_not_silent(void **state)
+{
+    enum { CALLS = 30 };
+    (void)state;
+    struct redis_server srv = {0};
+    struct seen s;
+    static char rest[40000]; /* more than the server reads at once */
+    memset(rest, 'x', sizeof rest);
+    struct hg_slice spin[] = {
+        HG_SLICE_LIT("EVAL"),
+        HG_SLICE_LIT("local t = redis.call('TIME') repeat local n = redis.call('TIME') "
+                     "until (n[1] - t[1]) * 1000000 + n[2] - t[2] > 30000"),
+        HG_SLICE_LIT("0"), hg_slice_of(rest, sizeof rest)};
+    server_start(&srv);
+    struct hg_redis *r = open_link(&s, "127.0.0.1", srv.port, "");
+    TURN_UNTIL(loop, s.ups == 1);
+    for (int i = 0; i < CALLS; i++)
+        assert_int_equal(hg_redis_command(r, spin, 4, on_reply, &s), 0);
+    TURN_UNTIL(loop, s.replies == CALLS || s.downs > 0);
+    assert_int_equal(s.downs, 0);
+    hg_redis_free(r);
+    server_stop(&srv);
+}
+
 /* A link that goes dead while it is up: the server is stopped, its kernel still takes bytes. */
 static void test_silent_later(void **state)
 {
@@ -489,6 +514,7 @@ int main(void)
         T(test_names_are_looked_up),
         T(test_unknown_name),
         T(test_silent_server),
+        T(test_busy_is_not_silent),
         T(test_silent_later),
         T(test_not_redis),
         T(test_subscriber),
