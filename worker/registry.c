@@ -74,6 +74,7 @@ struct call { /* the script under way */
     struct registry *r;
     struct hg_mono sent;
     char token[HG_MEMBERS_TOKEN];
+    bool hello; /* tick */
     uint64_t hash;
     struct hg_buf keys; /* of the items, end to end */
     unsigned n;
@@ -436,12 +437,12 @@ static void on_tick(void *ctx, const struct hg_redis_reply *reply)
         ;
     else if (reply->is_error)
         refused(r, reply);
-    else if (reply->kind == HG_REDIS_ARRAY && reply->count >= 2)
+    else if (reply->kind == HG_REDIS_ARRAY && reply->count >= 2 && (r->registered || call->hello))
         ticked(r, call, reply);
     else if (r->registered)
         lease_lost(r);
     else
-        tick(r); /* the answer to a tick sent before the lease was lost */
+        tick(r); /* a renewal sent before the lease was lost: that name is to run out */
     call_free(call);
 }
 
@@ -469,6 +470,7 @@ static void tick(struct registry *r)
     if (is_settled(r) && r->emptied)
         tell_ends(r);
     call = call_new(r, 0);
+    call->hello = !r->registered;
     token_new(r, call->token);
     snprintf(limit, sizeof limit, "%u", sweeps ? SWEEP_BATCH : 0u);
     struct hg_slice args[] = {hg_slice_str(call->token),

@@ -10,7 +10,10 @@ static const char source[] =
     "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
     "local function holders(query) return call('SCARD', P..'q:'..query) end\n"
+    /* Who closes what another is closing still waits for both tombstones. */
     "local function mark(query, token)\n"
+    "  local till, others = call('ZSCORE', closing, query), call('HGET', closer, query)\n"
+    "  if till and tonumber(till) > now and others then token = others..' '..token end\n"
     "  call('ZADD', closing, now + lease, query)\n"
     "  call('HSET', closer, query, token)\n"
     "end\n"
@@ -50,8 +53,15 @@ static const char source[] =
 
     "verbs.closed = function()\n"
     "  local token, ok, query = ARGV[5], ARGV[6], ARGV[7]\n"
-    "  if call('HGET', closer, query) ~= token then return 'no' end\n"
-    "  if ok == '1' then unmark(query) else call('ZADD', closing, 0, query) end\n"
+    "  local others, found = {}, false\n"
+    "  for t in string.gmatch(call('HGET', closer, query) or '', '%S+') do\n"
+    "    if t == token then found = true else others[#others + 1] = t end\n"
+    "  end\n"
+    "  if not found then return 'no' end\n"
+    "  if #others > 0 then\n" /* a lost one stays: the mark must run out, and be closed again */
+    "    if ok == '1' then call('HSET', closer, query, table.concat(others, ' ')) end\n"
+    "  elseif ok == '1' then unmark(query)\n"
+    "  else call('ZADD', closing, 0, query) end\n"
     "  return 'yes'\n"
     "end\n"
 

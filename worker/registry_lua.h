@@ -19,7 +19,8 @@
  *   m:<member> set         queries that this member holds, for the sweep
  *   dead       set         members whose lease ran out and whose queries are being swept
  *   closing    sorted set  query -> when its mark `closing` runs out
- *   closer     hash        query -> token of the one closing it
+ *   closer     hash        query -> tokens of those closing it, a space between; one but for a member
+ *                          that lost its place, entered anew while another closed, and left
  *   epoch      string      made anew when Redis has lost everything
  *
  * One script rather than one per verb: the server has all of it or nothing, so that a verb sent

@@ -470,6 +470,40 @@ static void a_joiner_that_leaves_while_it_waits_makes_no_second_tombstone(void *
     assert_string_equal(history(w, "k"), "qn");
 }
 
+/* b lost its place while a closed, entered anew and left, too. A joiner waits for both. */
+static void a_joiner_waits_for_the_tombstones_of_all_closers_B_11(void **state)
+{
+    struct world *w = *state;
+    struct host *a = &w->h[0], *b = &w->h[1], *c = &w->h[2];
+    struct hg_slice kill[] = {HG_SLICE_LIT("CLIENT"), HG_SLICE_LIT("KILL"), HG_SLICE_LIT("TYPE"),
+                              HG_SLICE_LIT("normal")};
+
+    w->conf->query_control_lease = 30 * HG_S;
+    has(w, a, "k");
+    has(w, b, "k");
+    redis(w, "DEL", "headgate:q:q:k");
+    ended(a, "k");
+    TURN_UNTIL(w->loop, waiting(a, true) == 1);
+    assert_int_equal(hg_redis_command(w->link, kill, 4, NULL, NULL), 0);
+    TURN_UNTIL(w->loop, !HG_GET(b->m, registry_up));
+    TURN_UNTIL(w->loop, HG_GET(b->m, registry_up) && HG_GET(c->m, registry_up));
+    TURN_UNTIL(w->loop, members(w, "k") == 1);
+    settle(w, 50);
+    ended(b, "k");
+    TURN_UNTIL(w->loop, waiting(b, true) == 1);
+    assert_true(deliver(b));
+    settle(w, 50);
+    told(c, "k");
+    TURN_UNTIL(w->loop, members(w, "k") == 1);
+    settle(w, 150);
+    assert_int_equal(waiting(c, false), 0); /* a's is on its way */
+    assert_true(deliver(a));
+    TURN_UNTIL(w->loop, waiting(c, false) == 1);
+    assert_true(deliver(c));
+    assert_string_equal(history(w, "k"), "qqnnq");
+    assert_int_equal(redis(w, "HLEN", "headgate:q:closer"), 0);
+}
+
 static void queries_of_a_dead_host_are_swept_by_exactly_one_B_11(void **state)
 {
     struct world *w = *state;
@@ -713,6 +747,32 @@ static void a_registry_that_refuses_is_done_without(void **state)
     assert_int_not_equal(HG_GET(a->m, registry_errors), 0);
     redis(w, "DEL", "headgate:q:q:k");
     TURN_UNTIL(w->loop, members(w, "k") == 1); /* it says hello again and joins */
+}
+
+/* An end was refused while a renewal was under way: the name that still holds the query must not
+ * live on by that renewal, or nobody ever finds it. */
+static void an_end_that_was_refused_is_found_by_the_sweep_B_11(void **state)
+{
+    struct world *w = *state;
+    struct host *a = &w->h[0];
+    struct hg_slice pause[] = {HG_SLICE_LIT("CLIENT"), HG_SLICE_LIT("PAUSE"), HG_SLICE_LIT("900")};
+    struct hg_slice set[] = {HG_SLICE_LIT("SET"), HG_SLICE_LIT("headgate:q:q:k"),
+                             HG_SLICE_LIT("of another type")};
+    struct hg_slice del[] = {HG_SLICE_LIT("DEL"), HG_SLICE_LIT("headgate:q:q:k")};
+
+    w->conf->query_control_lease = 1500 * HG_MS; /* renewed every 440 to 560 ms */
+    has(w, a, "k");
+    settle(w, 300);
+    assert_int_equal(hg_redis_command(w->link, set, 3, NULL, NULL), 0);
+    w->answered = false;
+    assert_int_equal(hg_redis_command(w->link, pause, 3, on_answer, w), 0);
+    TURN_UNTIL(w->loop, w->answered);
+    ended(a, "k"); /* and behind it the renewal */
+    settle(w, 700);
+    assert_int_equal(HG_GET(a->m, registry_errors), 0);
+    TURN_UNTIL(w->loop, HG_GET(a->m, registry_errors) == 1);
+    assert_int_equal(hg_redis_command(w->link, del, 2, NULL, NULL), 0);
+    TURN_UNTIL(w->loop, waiting(a, true) + waiting(&w->h[1], true) + waiting(&w->h[2], true) == 1);
 }
 
 static void all_live_queries_are_told_again_evenly(void **state)
@@ -965,6 +1025,7 @@ int main(void)
         C(a_leaver_stays_member_until_its_query_is_in_the_log),
         C(who_comes_back_before_the_report_leaves_nothing_behind),
         C(a_joiner_that_leaves_while_it_waits_makes_no_second_tombstone),
+        C(a_joiner_waits_for_the_tombstones_of_all_closers_B_11),
         C(queries_of_a_dead_host_are_swept_by_exactly_one_B_11),
         C(a_closer_that_dies_is_followed_by_another),
         C(a_tombstone_that_kafka_refuses_is_tried_again),
@@ -974,6 +1035,7 @@ int main(void)
         C(leases_that_all_ran_out_end_nothing_B_11),
         C(a_registry_that_forgot_everything_is_filled_again),
         C(a_registry_that_refuses_is_done_without),
+        C(an_end_that_was_refused_is_found_by_the_sweep_B_11),
         C(all_live_queries_are_told_again_evenly),
         C(bytes_kept_are_bounded_and_counted),
         A(alone_the_last_worker_tells_the_end_B_11),
