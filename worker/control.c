@@ -9,10 +9,11 @@
 
 enum {
     UNSENT_MAX = 16 << 20, /* a quarter of the producer's queue, which SQL calls share */
-    POLL_MS = 50,          /* those that wait for another's tombstone ask again */
-    SHARES = 64,           /* query_control_republish is cut in so many ticks */
+    POLL_MS = 50,          /* those that wait for another's tombstone ask again, */
+    POLL_BATCH = 256,      /* so many at a time: while Kafka is away all may wait */
+    SHARES = 64,           /* query_control_republish is cut in so many ticks, or more */
     LOST_BATCH = 100,      /* of those Kafka did not take, tried again per tick */
-    LOST_MS = 1000,        /* tick with query_control_republish = 0 */
+    LOST_MS = 1000,        /* tick at least so often, for those and for a new republish */
 };
 
 struct query {
@@ -23,6 +24,7 @@ struct query {
     bool in_asking, in_waiting;
     bool asked; /* it was joined at least once */
     bool lost;  /* Kafka did not take its query; first in turns */
+    bool once;  /* above the budget: kept until it is told */
     uint64_t id, hash;
     struct hg_buf text; /* the query */
     char key[];
@@ -84,44 +86,65 @@ static void to_front(struct hg_control *c, struct query *q)
     TAILQ_INSERT_HEAD(&c->turns, q, turn);
 }
 
+static size_t size_of(const struct query *q)
+{
+    return q->node.key.n + q->text.n;
+}
+
+static void forget_text(struct hg_control *c, struct query *q)
+{
+    count(c, q->text.n, 0);
+    hg_buf_fini(&q->text);
+}
+
 static void on_told(struct hg_kafka_report *report, int err)
 {
     struct telling *t = HG_CONTAINER_OF(report, struct telling, report);
     struct hg_control *c = t->c;
     struct query *q = t->q;
+    size_t size = t->bytes;
 
-    c->unsent -= t->bytes;
+    c->unsent -= size;
     free(t);
+    if (err == -HG_E_TOO_BIG && size_of(q) == size)
+        forget_text(c, q); /* the broker never takes it */
     act(c, q, hg_cq_step(&q->cq, err < 0 ? HG_CQ_LOST : HG_CQ_REPORTED));
 }
 
-static bool produce(struct hg_control *c, struct query *q, struct hg_slice text)
+static int produce(struct hg_control *c, struct query *q, struct hg_slice text)
 {
     struct telling *t;
+    int rc;
 
     if (text.n == 0)
-        return true;
+        return 0;
     if (c->unsent > UNSENT_MAX)
-        return false;
+        return -HG_E_FULL;
     t = hg_malloc(sizeof *t);
     *t = (struct telling){{on_told}, c, q, text.n + q->node.key.n};
     q->cq.told = true;
-    if (c->spec.produce(c->spec.ctx, q->node.key, text, &t->report) < 0) {
+    rc = c->spec.produce(c->spec.ctx, q->node.key, text, &t->report);
+    if (rc < 0) {
         free(t);
-        return false;
+        return rc;
     }
     q->cq.unreported++;
     c->unsent += t->bytes;
-    return true;
+    return 0;
 }
 
-/* Its turn to be told again comes last. */
+/* Its turn to be told again comes last. One that Kafka never takes must not stand before all the
+ * others. */
 static void tell(struct hg_control *c, struct query *q)
 {
-    if (!produce(c, q, hg_buf_slice(&q->text))) {
+    int rc = produce(c, q, hg_buf_slice(&q->text));
+
+    if (rc < 0 && rc != -HG_E_TOO_BIG) {
         to_front(c, q);
         return;
     }
+    if (rc < 0 || q->once)
+        forget_text(c, q);
     q->lost = false;
     TAILQ_REMOVE(&c->turns, q, turn);
     TAILQ_INSERT_TAIL(&c->turns, q, turn);
@@ -150,23 +173,27 @@ static void ask(struct hg_control *c, struct query *q)
     ask_soon(c);
 }
 
-static void on_poll(void *arg, struct hg_mono now)
-{
-    struct hg_control *c = arg;
-    struct query *q;
-
-    (void)now;
-    while ((q = TAILQ_FIRST(&c->waiting)))
-        ask(c, q);
-    if (!TAILQ_EMPTY(&c->asking))
-        ask_soon(c);
-}
+static void on_poll(void *arg, struct hg_mono now);
 
 static void poll_later(struct hg_control *c)
 {
     if (!hg_timer_is_running(&c->poll))
         hg_timer_start(hg_loop_timers(c->spec.loop), &c->poll,
                        hg_mono_add(hg_loop_now(c->spec.loop), POLL_MS * HG_MS), on_poll, c);
+}
+
+static void on_poll(void *arg, struct hg_mono now)
+{
+    struct hg_control *c = arg;
+    struct query *q;
+
+    (void)now;
+    for (unsigned n = 0; n < POLL_BATCH && (q = TAILQ_FIRST(&c->waiting)); n++)
+        ask(c, q);
+    if (!TAILQ_EMPTY(&c->asking))
+        ask_soon(c);
+    if (!TAILQ_EMPTY(&c->waiting))
+        poll_later(c);
 }
 
 static void wait_and_ask(struct hg_control *c, struct query *q)
@@ -383,17 +410,22 @@ static void on_revive(void *ctx, struct hg_slice key, uint64_t hash)
     act(c, q, hg_cq_step(&q->cq, HG_CQ_ENDED));
 }
 
+/* What is above the budget waits for its membership as all do, and is forgotten when it was told;
+ * false: there is too much of that, too. */
 static bool keep(struct hg_control *c, struct query *q, struct hg_slice text)
 {
-    uint64_t others = c->bytes - q->text.n;
-    bool fits = others + text.n <= (uint64_t)c->spec.conf->query_control_budget;
-    size_t was = q->text.n;
+    uint64_t budget = (uint64_t)c->spec.conf->query_control_budget;
+    uint64_t all = c->bytes - q->text.n + text.n;
 
-    hg_buf_reset(&q->text);
-    if (fits)
-        hg_buf_add_slice(&q->text, text);
-    count(c, was, q->text.n);
-    return fits;
+    forget_text(c, q);
+    q->once = all > budget;
+    if (q->once)
+        HG_INC(c->spec.m, control_unkept);
+    if (all > budget + UNSENT_MAX)
+        return false;
+    hg_buf_add_slice(&q->text, text);
+    count(c, 0, text.n);
+    return true;
 }
 
 void hg_control_told(struct hg_control *c, struct hg_slice key, uint64_t hash, struct hg_slice text)
@@ -407,10 +439,9 @@ void hg_control_told(struct hg_control *c, struct hg_slice key, uint64_t hash, s
         q = query_new(c, key, hash);
         ask(c, q);
     }
-    if (text.n > 0 && !keep(c, q, text)) { /* now or never */
-        HG_INC(c->spec.m, control_unkept);
-        on_ask(c); /* a member, or on the way to it */
-        produce(c, q, text);
+    if (text.n > 0 && !keep(c, q, text)) { /* now or never; failures are counted by Kafka's side */
+        on_ask(c);                         /* a member, or on the way to it */
+        (void)produce(c, q, text);
     }
     act(c, q, hg_cq_step(&q->cq, HG_CQ_TOLD));
 }
@@ -431,7 +462,8 @@ static int64_t interval(const struct hg_control *c)
 {
     int64_t every = c->spec.conf->query_control_republish;
 
-    return every > 0 ? HG_MAX(every / SHARES, 10 * HG_MS) : LOST_MS * HG_MS;
+    return every > 0 ? HG_MIN(HG_MAX(every / SHARES, 10 * HG_MS), LOST_MS * HG_MS)
+                     : LOST_MS * HG_MS;
 }
 
 static void arm(struct hg_control *c)

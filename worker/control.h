@@ -19,8 +19,11 @@
  * the query of somebody who stays for longer than until that one's next query_control_republish.
  *
  * 1. Nothing here ever waits: what Kafka does not take is counted, and tried again with
- *    query_control_republish. At most UNSENT_MAX bytes are on their way.
- * 2. Of two different queries under one key the one that came last is told.
+ *    query_control_republish, or within a second where that is long. What it never takes (too
+ *    big) is forgotten. At most UNSENT_MAX bytes are on their way.
+ * 2. Above query_control_budget a query is kept until it is told, up to UNSENT_MAX bytes of such;
+ *    beyond that it is told at once, member or not.
+ * 3. Of two different queries under one key the one that came last is told.
  */
 #ifndef HG_WORKER_CONTROL_H
 #define HG_WORKER_CONTROL_H

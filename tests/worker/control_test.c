@@ -33,6 +33,7 @@ struct host {
     struct message *queue;
     unsigned first, n; /* first: not done */
     bool refuses, down;
+    const char *too_big; /* the key that it never takes */
 };
 
 struct world {
@@ -42,6 +43,7 @@ struct world {
     struct hg_redis *link; /* the test's own */
     bool link_up, answered;
     int64_t answer;
+    char text[8192];
     struct host h[HOSTS];
     struct {
         char key[32];
@@ -61,6 +63,8 @@ static int produce(void *ctx, struct hg_slice key, struct hg_slice value,
 
     if (h->refuses)
         return -HG_E_FULL;
+    if (h->too_big && hg_slice_is(key, h->too_big))
+        return -HG_E_TOO_BIG;
     assert_true(h->n < MESSAGES);
     h->n++;
     *m = (struct message){.report = report, .is_null = value.p == NULL};
@@ -215,6 +219,8 @@ static void on_answer(void *ctx, const struct hg_redis_reply *reply)
 
     w->answered = true;
     w->answer = reply ? reply->integer : -1;
+    if (reply && reply->text.p)
+        snprintf(w->text, sizeof w->text, "%.*s", HG_SLICE_ARG(reply->text));
 }
 
 static int64_t redis(struct world *w, const char *a, const char *b)
@@ -234,6 +240,15 @@ static int64_t members(struct world *w, const char *key)
 
     snprintf(name, sizeof name, "headgate:q:q:%s", key);
     return redis(w, "SCARD", name);
+}
+
+static unsigned scripts_run(struct world *w)
+{
+    const char *at;
+
+    redis(w, "INFO", "commandstats");
+    at = strstr(w->text, "cmdstat_evalsha:calls=");
+    return at ? (unsigned)strtoul(at + strlen("cmdstat_evalsha:calls="), NULL, 10) : 0;
 }
 
 static void open_link(struct world *w)
@@ -504,6 +519,42 @@ static void a_joiner_waits_for_the_tombstones_of_all_closers_B_11(void **state)
     assert_int_equal(redis(w, "HLEN", "headgate:q:closer"), 0);
 }
 
+/* While Kafka is away all may wait: what that costs Redis must not grow with them. */
+static void those_that_wait_ask_a_few_at_a_time(void **state)
+{
+    enum { MANY = 1600 };
+    struct world *w = *state;
+    struct host *a = &w->h[0], *b = &w->h[1];
+    char key[16];
+    unsigned before;
+
+    w->conf->query_control_lease = 30 * HG_S;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        told(a, key);
+    }
+    TURN_UNTIL(w->loop, waiting(a, false) == MANY);
+    while (deliver(a))
+        ;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        ended(a, key);
+    }
+    TURN_UNTIL(w->loop, waiting(a, true) == MANY);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        told(b, key);
+    }
+    TURN_UNTIL(w->loop, members(w, key) == 1);
+    before = scripts_run(w);
+    settle(w, 500);                                  /* at most ten polls */
+    assert_in_range(scripts_run(w) - before, 1, 90); /* of 256 queries, 64 a script; all: 250 */
+    assert_int_equal(waiting(b, false), 0);
+    while (deliver(a))
+        ;
+    TURN_UNTIL(w->loop, waiting(b, false) == MANY);
+}
+
 static void queries_of_a_dead_host_are_swept_by_exactly_one_B_11(void **state)
 {
     struct world *w = *state;
@@ -599,6 +650,40 @@ static void a_query_that_kafka_lost_is_told_again(void **state)
     TURN_UNTIL(w->loop, waiting(a, false) == 1);
     assert_true(deliver(a));
     assert_string_equal(history(w, "k"), "q");
+}
+
+static void a_query_that_kafka_lost_does_not_wait_for_a_long_republish(void **state)
+{
+    struct world *w = *state;
+    struct host *a = &w->h[0];
+
+    w->conf->query_control_republish = 86400 * HG_S;
+    settle(w, 1100); /* the tick of before */
+    told(a, "k");
+    TURN_UNTIL(w->loop, waiting(a, false) == 1);
+    assert_true(report(a, -HG_E_RPC_TIMEOUT));
+    TURN_UNTIL(w->loop, waiting(a, false) == 1);
+}
+
+static void a_query_too_big_for_kafka_stands_before_no_other(void **state)
+{
+    struct world *w = *state;
+    struct host *a = &w->h[0];
+
+    told(a, "big");
+    TURN_UNTIL(w->loop, waiting(a, false) == 1);
+    assert_true(report(a, -HG_E_TOO_BIG)); /* the broker's limit */
+    settle(w, 1200);
+    assert_int_equal(waiting(a, false), 0); /* not again and again */
+    assert_int_equal(HG_GET(a->m, control_bytes), 0);
+    told(a, "lost");
+    TURN_UNTIL(w->loop, waiting(a, false) == 1);
+    assert_true(report(a, -HG_E_RPC_TIMEOUT));
+    a->too_big = "big"; /* our own */
+    told(a, "big");
+    TURN_UNTIL(w->loop, waiting(a, false) == 1);
+    assert_true(deliver(a));
+    assert_string_equal(history(w, "lost"), "q");
 }
 
 static bool all_up(const struct world *w)
@@ -832,6 +917,28 @@ static void bytes_kept_are_bounded_and_counted(void **state)
     assert_int_equal(HG_GET(a->m, control_queries), 0);
 }
 
+static void above_the_budget_a_query_waits_for_anothers_tombstone_B_11(void **state)
+{
+    struct world *w = *state;
+    struct host *a = &w->h[0], *b = &w->h[1];
+
+    w->conf->query_control_lease = 30 * HG_S;
+    w->conf->query_control_budget = 0;
+    has(w, a, "k");
+    ended(a, "k");
+    TURN_UNTIL(w->loop, waiting(a, true) == 1);
+    told(b, "k");
+    TURN_UNTIL(w->loop, members(w, "k") == 1);
+    settle(w, 100);
+    assert_int_equal(waiting(b, false), 0);
+    assert_true(deliver(a));
+    TURN_UNTIL(w->loop, waiting(b, false) == 1);
+    assert_true(deliver(b));
+    assert_string_equal(history(w, "k"), "qnq");
+    assert_int_equal(HG_GET(b->m, control_bytes), 0);
+    assert_int_equal(HG_GET(b->m, control_unkept), 1);
+}
+
 /* ---- a host alone ---- */
 
 static void alone_the_last_worker_tells_the_end_B_11(void **state)
@@ -1026,10 +1133,13 @@ int main(void)
         C(who_comes_back_before_the_report_leaves_nothing_behind),
         C(a_joiner_that_leaves_while_it_waits_makes_no_second_tombstone),
         C(a_joiner_waits_for_the_tombstones_of_all_closers_B_11),
+        C(those_that_wait_ask_a_few_at_a_time),
         C(queries_of_a_dead_host_are_swept_by_exactly_one_B_11),
         C(a_closer_that_dies_is_followed_by_another),
         C(a_tombstone_that_kafka_refuses_is_tried_again),
         C(a_query_that_kafka_lost_is_told_again),
+        C(a_query_that_kafka_lost_does_not_wait_for_a_long_republish),
+        C(a_query_too_big_for_kafka_stands_before_no_other),
         C(without_redis_queries_are_told_and_ends_wait_B_11),
         C(a_link_that_breaks_ends_nothing_that_lives_B_11),
         C(leases_that_all_ran_out_end_nothing_B_11),
@@ -1038,6 +1148,7 @@ int main(void)
         C(an_end_that_was_refused_is_found_by_the_sweep_B_11),
         C(all_live_queries_are_told_again_evenly),
         C(bytes_kept_are_bounded_and_counted),
+        C(above_the_budget_a_query_waits_for_anothers_tombstone_B_11),
         A(alone_the_last_worker_tells_the_end_B_11),
         A(alone_a_joiner_overtaken_by_the_tombstone_is_told_again),
         A(alone_a_dead_worker_is_no_member_once_it_is_swept),
