@@ -61,12 +61,18 @@ static void on_relink(void *arg, struct hg_mono now)
     open_link(ca);
 }
 
+/* Before Redis 7, and from KeyDB, it stands behind the words that a script failed. */
+static bool is_readonly(struct hg_slice text)
+{
+    return text.n > 0 && memmem(text.p, text.n, "READONLY ", 9);
+}
+
 void hg_cache_error(struct hg_cache *ca, const char *what, struct hg_slice text)
 {
     HG_INC(ca->spec.metrics, cache_errors);
     hg_log_limited(HG_LOG_WARN, NULL, "cache.error", "at=%s why=\"%.*s\"", what,
                    HG_SLICE_ARG(text));
-    if (text.n >= 8 && memcmp(text.p, "READONLY", 8) == 0 && !hg_timer_is_running(&ca->relink))
+    if (is_readonly(text) && !hg_timer_is_running(&ca->relink))
         hg_timer_start(hg_loop_timers(ca->spec.loop), &ca->relink,
                        hg_mono_add(hg_loop_now(ca->spec.loop), RELINK_MS * HG_MS), on_relink, ca);
 }

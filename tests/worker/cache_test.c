@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include "common/base/err.h"
 #include "tests/worker/redis_server.h"
-#include "worker/cache.h"
+#include "worker/cache_priv.h"
 #include "worker/redis.h"
 
 enum { HOSTS = 2, LEASE_MS = 400 };
@@ -840,6 +840,34 @@ static void test_readonly(void **state)
     assert_string_equal(list_of(t, "k"), "10a 11b");
 }
 
+static long links_made(struct world *t)
+{
+    static const char name[] = "total_connections_received:";
+    return strtol(strstr(ask(t, "INFO stats"), name) + sizeof name - 1, NULL, 10);
+}
+
+/* A replica that stays one is left for whatever the name leads to by then; each make of server has
+ * its own way to say what it is. */
+static void test_a_replica_is_left(void **state)
+{
+    static const char *const words[] = {
+        "READONLY You can't write against a read only replica.",
+        "ERR Error running script (call to f_0): @user_script:13: @user_script: 13: "
+        "-READONLY You can't write against a read only replica. "};
+    struct world *t = *state;
+    struct gateway *g = &t->g[0];
+    open_cache(t, 0);
+    UNTIL(t, hg_cache_is_up(g->ca));
+    for (unsigned i = 0; i < HG_COUNTOF(words); i++) {
+        long before = links_made(t);
+        hg_cache_error(g->ca, "write", hg_slice_str(words[i]));
+        UNTIL(t, links_made(t) > before && hg_cache_is_up(g->ca));
+    }
+    hg_cache_error(g->ca, "write", HG_SLICE_LIT("OOM command not allowed"));
+    hg_cache_error(g->ca, "write", HG_SLICE_NONE);
+    assert_int_equal(g->m->cache_errors, 4);
+}
+
 static void test_auth_refused(void **state)
 {
     struct world *t = *state;
@@ -1145,6 +1173,7 @@ int main(void)
         T(test_position_that_cannot_be_read),
         T(test_out_of_memory),
         T(test_readonly),
+        T(test_a_replica_is_left),
         T(test_auth_refused),
         T(test_range),
         T(test_diffs_after_an_lsn),
