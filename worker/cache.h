@@ -29,8 +29,9 @@
  *    somebody who did may come before it, and then notes a hole: since = the highest LSN of what
  *    is missing.
  * 4. hotcache_buffer caps what is kept; the oldest of a partition goes first.
- * 5. A record below the highest LSN of its partition (a producer that sends again), and one that
- *    is too large for the rings, count as holes, too.
+ * 5. A record below the highest LSN of its partition (a producer that sends again) or of its list
+ *    (a key of several partitions: grown, or of two topics), and one that is too large for the
+ *    rings, count as holes, too.
  *
  * Reading: are the diffs of a key after S whole, as far as this host has read its log?
  * 6. For each partition that had anything: next reaches what this host had handed over when it

@@ -48,8 +48,9 @@ struct hg_redis_script hg_cache_lua_tend = {
  * in ms, field, position as we know it or "", position after the batch, the same if an entry
  * could not be written, entries per list (0: all), retention in ms (0: for ever); then an entry per
  * list. The position is written first: it fails where anything would (READONLY, OOM), and then
- * nothing has happened. Answer: {0} not our lease; {1} the position is another one; {2, written,
- * wrong type, failed}.
+ * nothing has happened. A list that ends above its first new entry has a key of several partitions:
+ * since is raised to there (rule 5), unless the entry is a repeat of one near the end. Answer: {0}
+ * not our lease; {1} the position is another one; {2, written, wrong type, failed, raised?}.
  */
 struct hg_redis_script hg_cache_lua_write = {
     .source =
@@ -57,8 +58,28 @@ struct hg_redis_script hg_cache_lua_write = {
         "if (redis.call('HGET', KEYS[2], ARGV[3]) or '') ~= ARGV[4] then return {1} end\n"
         "redis.call('HSET', KEYS[2], ARGV[3], ARGV[5])\n"
         "redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
+        "local function above(a, b)\n"
+        "  if #a ~= #b then return #a > #b end\n"
+        "  return a > b\n"
+        "end\n"
+        "local function lsn_of(text) return string.match(text, '^{\"lsn\":\"0*(%d+)\",') end\n"
+        "local function is_near(key, text)\n"
+        "  for _, near in ipairs(redis.call('LRANGE', key, -100, -1)) do\n"
+        "    if near == text then return true end\n"
+        "  end\n"
+        "end\n"
+        "local highest, touched = '0', {}\n"
+        "local function look(key, text)\n"
+        "  if touched[key] then return end\n"
+        "  touched[key] = true\n"
+        "  local last = redis.pcall('LINDEX', key, -1)\n"
+        "  last = type(last) == 'string' and lsn_of(last)\n"
+        "  if last and above(last, highest) and above(last, lsn_of(text))\n"
+        "    and not is_near(key, text) then highest = last end\n"
+        "end\n"
         "local wrong, failed, seen, lists = 0, 0, {}, {}\n"
         "for i = 3, #KEYS do\n"
+        "  look(KEYS[i], ARGV[i + 6])\n"
         "  local r = redis.pcall('RPUSH', KEYS[i], ARGV[i + 6])\n"
         "  if type(r) ~= 'table' then\n"
         "    if not seen[KEYS[i]] then\n"
@@ -79,10 +100,14 @@ struct hg_redis_script hg_cache_lua_write = {
         "    redis.call('PERSIST', lists[i])\n"
         "  end\n"
         "end\n"
-        "if failed > 0 and type(redis.pcall('HSET', KEYS[2], ARGV[3], ARGV[6])) == 'table' then\n"
+        "local pos = failed > 0 and ARGV[6] or ARGV[5]\n"
+        "local next, since, token = string.match(pos, '^(%d+) (%d+) (%d+)$')\n"
+        "local raised = above(highest, since)\n"
+        "if raised then pos = next .. ' ' .. highest .. ' ' .. token end\n"
+        "if pos ~= ARGV[5] and type(redis.pcall('HSET', KEYS[2], ARGV[3], pos)) == 'table' then\n"
         "  redis.call('HDEL', KEYS[2], ARGV[3])\n"
         "end\n"
-        "return {2, #KEYS - 2 - wrong - failed, wrong, failed}\n",
+        "return {2, #KEYS - 2 - wrong - failed, wrong, failed, raised and 1 or 0}\n",
 };
 
 /*

@@ -159,7 +159,7 @@ static void count(struct hg_cache_part *p, const struct hg_redis_reply *reply)
         hg_cache_error(p->ca, "write",
                        wrong ? HG_SLICE_LIT("a key has the wrong type")
                              : HG_SLICE_LIT("entries were refused"));
-    if (p->sent_hole)
+    if (p->sent_hole || hg_redis_item(reply, 4).integer > 0)
         HG_INC(m, cache_holes);
 }
 
@@ -172,7 +172,8 @@ static void on_written(void *ctx, const struct hg_redis_reply *reply)
     p->flying = false;
     if (rc == 2) {
         count(p, reply);
-        p->known = hg_redis_item(reply, 3).integer == 0; /* else it is the worse one */
+        p->known = hg_redis_item(reply, 3).integer == 0 &&
+                   hg_redis_item(reply, 4).integer == 0; /* else it is a worse one */
         p->pos_there = true;
         p->anew &= !p->sent_anew;
         if (!p->anew)

@@ -1059,6 +1059,35 @@ static void test_a_record_out_of_order_is_a_hole(void **state)
     assert_string_equal(after(t, 0, "k", 20), "21d");
 }
 
+/* A topic was grown and the key moved, or two topics share it: two partitions, each in order. */
+static void test_a_list_of_two_partitions(void **state)
+{
+    struct world *t = *state;
+    open_cache(t, 0);
+    feed(t, 0, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    feed_part(t, 0, 1, 0, 20, "k", "b");
+    UNTIL(t, strcmp(list_of(t, "k"), "10a 20b") == 0);
+    assert_string_equal(after(t, 0, "k", 17), "20b");
+    feed(t, 0, 1, 15, "k", "c"); /* read later than what came after it */
+    UNTIL(t, settled(t, 2));
+    assert_string_equal(list_of(t, "k"), "10a 20b 15c");
+    assert_string_equal(after(t, 0, "k", 17), "unproved");
+    assert_string_equal(after(t, 0, "k", 20), "");
+    assert_int_equal(since_of(t), 20);
+    assert_int_equal(t->g[0].m->cache_holes, 1);
+    /* B-14: a gateway of the former system that was faster is no reason for doubt. */
+    ask(t, "RPUSH hc:diff:k {\"lsn\":\"30\",\"b64\":\"ZA==\"} {\"lsn\":\"31\",\"b64\":\"ZQ==\"}");
+    feed(t, 0, 2, 30, "k", "d");
+    UNTIL(t, settled(t, 3));
+    feed_part(t, 0, 1, 1, 31, "k", "e");
+    UNTIL(t, strcmp(list_of(t, "k"), "10a 20b 15c 30d 31e 30d 31e") == 0);
+    UNTIL(t, t->g[0].m->cache_waiting_bytes == 0);
+    assert_string_equal(after(t, 0, "k", 20), "30d 31e");
+    assert_int_equal(since_of(t), 20);
+    assert_int_equal(t->g[0].m->cache_holes, 1);
+}
+
 static void test_lists_of_others_in_doubt(void **state)
 {
     struct world *t = *state;
@@ -1181,6 +1210,7 @@ int main(void)
         T(test_as_far_as_this_host_has_read),
         T(test_other_partitions_count_too),
         T(test_a_record_out_of_order_is_a_hole),
+        T(test_a_list_of_two_partitions),
         T(test_lists_of_others_in_doubt),
         cmocka_unit_test(test_when_it_is_on),
         T(test_off_takes_every_call),
