@@ -121,9 +121,11 @@ static void open_link(struct hg_cache *ca)
 
 static void set_prefix(struct hg_cache *ca)
 {
+    const char *given = ca->spec.conf->keydb_prefix ? ca->spec.conf->keydb_prefix : "";
     size_t n = 0;
 
-    for (const char *p = ca->spec.conf->keydb_prefix; p && *p && n + 1 < sizeof ca->prefix; p++)
+    ca->prefix = hg_malloc(strlen(given) + 1);
+    for (const char *p = given; *p; p++)
         if (!isspace((unsigned char)*p))
             ca->prefix[n++] = *p;
     ca->prefix[n] = 0;
@@ -156,6 +158,7 @@ void hg_cache_free(struct hg_cache *ca)
     hg_cache_write_fini(ca);
     HG_SET(ca->spec.metrics, cache_up, 0);
     hg_cache_args_fini(&ca->args);
+    free(ca->prefix);
     free(ca);
 }
 

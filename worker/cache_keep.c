@@ -123,13 +123,19 @@ static void keep(struct hg_cache_part *p, const struct hg_cache_rec *rec)
     ca->kept_bytes += cost_of(k);
 }
 
+/* Of the batch under way, whose answer will count it. */
+static bool is_flying(const struct hg_cache_part *p, const struct hg_cache_kept *k)
+{
+    return p->flying && (uint64_t)k->offset < p->pos.next;
+}
+
 /* The oldest of the partition that wants more; a host that does not write loses nothing by it. */
 static void keep_cap(struct hg_cache_part *p)
 {
     struct hg_cache *ca = p->ca;
 
     while (ca->kept_bytes > (uint64_t)ca->spec.conf->hotcache_buffer && p->first) {
-        if (p->mine || !ca->up)
+        if ((p->mine || !ca->up) && p->first->kind == HG_CACHE_DIFF && !is_flying(p, p->first))
             HG_INC(ca->spec.metrics, cache_dropped);
         pop(p);
     }

@@ -57,8 +57,8 @@ struct hg_cache {
     uint64_t kept_bytes;
     unsigned tending; /* scripts under way */
     bool up, ending;
-    char owner[64]; /* no two workers ever share it */
-    char prefix[256];
+    char owner[64];            /* no two workers ever share it */
+    char *prefix;              /* without whitespace */
     struct hg_cache_args args; /* of the script that is put together */
 };
 

@@ -768,6 +768,45 @@ static void test_buffer_full_is_a_hole(void **state)
     assert_string_equal(ask(t, "LLEN hc:diff:k"), "4");
 }
 
+/* What is on its way may be forgotten, too: it is written or dropped, not both. */
+static void test_written_and_dropped_add_up(void **state)
+{
+    struct world *t = *state;
+    static char big[20000];
+    memset(big, 'x', sizeof big - 1);
+    t->g[0].conf->hotcache_buffer = 64 * 1024;
+    open_cache(t, 0);
+    feed(t, 0, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    for (int i = 1; i <= 5; i++) {
+        feed(t, 0, i, 10 + (uint64_t)i, "k", big);
+        hg_cache_turn(t->g[0].ca); /* the first is sent, nobody hears the answer */
+    }
+    assert_int_equal(t->g[0].m->cache_batches, 2);
+    UNTIL(t, settled(t, 6));
+    assert_string_equal(ask(t, "LLEN hc:diff:k"), "5");
+    assert_int_equal(t->g[0].m->cache_written, 5);
+    assert_int_equal(t->g[0].m->cache_dropped, 1);
+    assert_int_equal(since_of(t), 12);
+}
+
+/* Two clusters may differ in the last letter only. */
+static void test_a_long_prefix(void **state)
+{
+    struct world *t = *state;
+    char prefix[301], command[400];
+    memset(prefix, 'p', sizeof prefix - 1);
+    prefix[150] = ' ';
+    prefix[sizeof prefix - 1] = 0;
+    set_text(&t->g[0].conf->keydb_prefix, prefix);
+    open_cache(t, 0);
+    feed(t, 0, 0, 10, "k", "a");
+    UNTIL(t, t->g[0].m->cache_written == 1);
+    memset(prefix, 'p', sizeof prefix - 1);
+    snprintf(command, sizeof command, "LLEN %.299sdiff:k", prefix);
+    assert_string_equal(ask(t, command), "1");
+}
+
 static void test_wrong_type_hurts_its_key(void **state)
 {
     struct world *t = *state;
@@ -1197,6 +1236,8 @@ int main(void)
         T(test_flushall),
         T(test_lost_answer_is_no_repeat),
         T(test_buffer_full_is_a_hole),
+        T(test_written_and_dropped_add_up),
+        T(test_a_long_prefix),
         T(test_wrong_type_hurts_its_key),
         T(test_wrong_type_under_our_own_keys),
         T(test_position_that_cannot_be_read),
