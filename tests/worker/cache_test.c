@@ -822,6 +822,27 @@ static void test_wrong_type_hurts_its_key(void **state)
     assert_int_equal(t->g[0].m->cache_errors, 1);
 }
 
+/* The position was written, an entry behind it was not: the position says so in the same script. */
+static void test_entries_refused_are_a_hole(void **state)
+{
+    struct world *t = *state;
+    open_cache(t, 0);
+    feed(t, 0, 0, 10, "k", "a");
+    UNTIL(t, settled(t, 1));
+    ask(t, "ACL SETUSER default -rpush");
+    feed(t, 0, 1, 11, "k", "b");
+    UNTIL(t, settled(t, 2));
+    assert_int_equal(since_of(t), 11);
+    assert_int_equal(t->g[0].m->cache_dropped, 1);
+    assert_int_equal(t->g[0].m->cache_errors, 1);
+    ask(t, "ACL SETUSER default +rpush");
+    feed(t, 0, 2, 12, "k", "c");
+    UNTIL(t, settled(t, 3));
+    assert_string_equal(list_of(t, "k"), "10a 12c");
+    assert_int_equal(since_of(t), 11);
+    assert_int_equal(t->g[0].m->cache_written, 2);
+}
+
 static void test_wrong_type_under_our_own_keys(void **state)
 {
     struct world *t = *state;
@@ -1239,6 +1260,7 @@ int main(void)
         T(test_written_and_dropped_add_up),
         T(test_a_long_prefix),
         T(test_wrong_type_hurts_its_key),
+        T(test_entries_refused_are_a_hole),
         T(test_wrong_type_under_our_own_keys),
         T(test_position_that_cannot_be_read),
         T(test_out_of_memory),
