@@ -793,6 +793,33 @@ static void leases_that_all_ran_out_end_nothing_B_11(void **state)
         assert_int_equal(in_log(w, (char[]){*k, 0}, true), 0);
 }
 
+/* The clock of Redis stepped: who renews first buries the others, who live. */
+static void who_is_buried_alive_tells_again_B_11(void **state)
+{
+    struct world *w = *state;
+    struct hg_slice expire[] = {
+        HG_SLICE_LIT("EVAL"),
+        HG_SLICE_LIT("for _, m in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do "
+                     "redis.call('ZADD', KEYS[1], 1, m) end"),
+        HG_SLICE_LIT("1"), HG_SLICE_LIT("headgate:q:leases")};
+
+    has(w, &w->h[0], "a");
+    has(w, &w->h[1], "b");
+    has(w, &w->h[2], "c");
+    settle_delivering(w, 400); /* a lease and more: they sweep */
+    assert_int_equal(hg_redis_command(w->link, expire, 4, NULL, NULL), 0);
+    TURN_UNTIL(w->loop, HG_GET(w->h[0].m, registry_errors) + HG_GET(w->h[1].m, registry_errors) +
+                                HG_GET(w->h[2].m, registry_errors) >
+                            0);
+    settle_delivering(w, 1000);
+    for (const char *k = "abc"; *k; k++) {
+        const char *text = history(w, (char[]){*k, 0});
+
+        assert_int_equal(text[strlen(text) - 1], 'q');
+        assert_int_equal(members(w, (char[]){*k, 0}), 1);
+    }
+}
+
 static void a_registry_that_forgot_everything_is_filled_again(void **state)
 {
     struct world *w = *state;
@@ -1143,6 +1170,7 @@ int main(void)
         C(without_redis_queries_are_told_and_ends_wait_B_11),
         C(a_link_that_breaks_ends_nothing_that_lives_B_11),
         C(leases_that_all_ran_out_end_nothing_B_11),
+        C(who_is_buried_alive_tells_again_B_11),
         C(a_registry_that_forgot_everything_is_filled_again),
         C(a_registry_that_refuses_is_done_without),
         C(an_end_that_was_refused_is_found_by_the_sweep_B_11),
