@@ -4,7 +4,7 @@
 // names another company, and no neighbour is even counted; then a member of the tenant does the same, and everything arrives.
 // B-29, B-30 (the claim that opens rpc).
 // Not tested here: that tokens are verified (jwt.test.mjs), what each operation answers (its own file).
-import test, { after } from 'node:test';
+import test from 'node:test';
 import assert from 'node:assert/strict';
 import { Client } from '../support/client.mjs';
 import { lsnHeader } from '../support/database.mjs';
@@ -12,9 +12,6 @@ import { sharedRedis } from '../support/redis.mjs';
 import { stage } from '../support/stage.mjs';
 import { asHeader, makeKey, sign } from '../support/tokens.mjs';
 import { waitFor } from '../support/wait.mjs';
-
-// After thousands of snapshots a connection of kafkajs to the broker at times outlives its disconnect, and with it this process.
-after(() => { setTimeout(() => process.exit(), 2000).unref(); });
 
 const permissions = ['join', 'publish', 'publish_all'];
 const PUBLISH = 'token of back ends';
