@@ -72,14 +72,6 @@ void hg_calls_error(struct hg_worker *w, struct hg_conn *c, struct hg_slice meth
     hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
 }
 
-/* As a snapshot: within max_snapshot, also what of such frames a slow client still has waiting. */
-static bool has_room(const struct hg_worker *w, const struct hg_conn *c, size_t n)
-{
-    uint64_t queued = hg_conn_queued_big(c), max = (uint64_t)w->conf->max_snapshot;
-
-    return n <= max && (hg_conn_can_take(c) || queued <= max - n);
-}
-
 /* Large answers were asked for and are not under out_hard: ten at once make nobody a slow
  * consumer. */
 static void send_large(struct hg_worker *w, struct hg_conn *c, struct hg_slice text)
@@ -101,7 +93,8 @@ static void send_data(struct hg_worker *w, struct hg_conn *c, const struct hg_cl
     hg_op_put_rpc_ok_tail(&w->text);
     if (w->text.n <= HG_FRAME_BIG) {
         hg_conn_send_text(&w->conns, c, hg_buf_slice(&w->text));
-    } else if (has_room(w, c, w->text.n)) {
+    } else if (w->text.n <= (size_t)w->conf->max_snapshot &&
+               hg_conn_can_take_big(&w->conns, c, w->text.n)) {
         send_large(w, c, hg_buf_slice(&w->text));
     } else {
         HG_ERR_INC(w->m, HG_E_TOO_BIG);

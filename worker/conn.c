@@ -529,6 +529,15 @@ void hg_conn_peer(const struct hg_conn *c, struct hg_addr *out)
         *out = (struct hg_addr){.v6 = {.sin6_family = AF_INET6}, .len = sizeof out->v6};
 }
 
+const char *hg_conn_peer_ip(const struct hg_conn *c, char out[HG_ADDR_TEXT])
+{
+    struct hg_addr peer;
+
+    hg_conn_peer(c, &peer);
+    hg_addr_ip_text(&peer, out);
+    return out;
+}
+
 const char *hg_conn_name(const struct hg_conn *c, char out[32])
 {
     snprintf(out, 32, "conn %u.%u", c->index, c->gen);

@@ -148,6 +148,9 @@ static inline bool hg_conn_can_take(const struct hg_conn *c)
 {
     return c->state == HG_CONN_OPEN && !c->blocked;
 }
+/* The same of a large frame of n bytes that was asked for (a snapshot, an answer): also while the
+ * kernel takes nothing, as long as what waits of such frames stays within max_snapshot. */
+bool hg_conn_can_take_big(const struct hg_conns *cs, const struct hg_conn *c, uint64_t n);
 /* The connection of that place and generation, if it is still there. */
 struct hg_conn *hg_conn_find(struct hg_conns *cs, uint32_t index, uint32_t gen);
 /* The place of that index, which must have been in use. */
@@ -156,6 +159,8 @@ struct hg_conn *hg_conn_at(const struct hg_conns *cs, uint32_t index);
 struct hg_conn *hg_conns_next(struct hg_conns *cs, uint32_t *it);
 /* The peer's address (port 0); an unknown one when it is gone. */
 void hg_conn_peer(const struct hg_conn *c, struct hg_addr *out);
+/* Its IP as text, for the log. */
+const char *hg_conn_peer_ip(const struct hg_conn *c, char out[HG_ADDR_TEXT]);
 /* Object prefix for the log: "conn 12.3". */
 const char *hg_conn_name(const struct hg_conn *c, char out[32]);
 const char *hg_conn_state_name(enum hg_conn_state s);

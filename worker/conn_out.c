@@ -163,6 +163,13 @@ uint64_t hg_conn_queued_big(const struct hg_conn *c)
     return c->out ? c->out->big : 0;
 }
 
+bool hg_conn_can_take_big(const struct hg_conns *cs, const struct hg_conn *c, uint64_t n)
+{
+    uint64_t queued = hg_conn_queued_big(c), max = (uint64_t)cs->conf->max_snapshot;
+
+    return hg_conn_can_take(c) || (queued <= max && n <= max - queued);
+}
+
 void hg_conn_send(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
 {
     if (c->state > HG_CONN_OPEN || c->shut_after)

@@ -363,9 +363,9 @@ static void on_renewed(void *ctx)
     struct hg_control *c = ctx;
     struct query *q;
 
-    TAILQ_FOREACH(q, &c->turns, turn)
-    if (q->cq.state != HG_CQ_ENDING)
-        ask(c, q);
+    TAILQ_FOREACH (q, &c->turns, turn)
+        if (q->cq.state != HG_CQ_ENDING)
+            ask(c, q);
 }
 
 static void on_moved(void *ctx)
@@ -472,7 +472,7 @@ static void arm(struct hg_control *c)
                    hg_mono_add(hg_loop_now(c->spec.loop), interval(c)), on_tick, c);
 }
 
-/* The first in turns; false: Kafka takes no more for now. */
+/* The first in turns; false: Kafka did not take it, and would not take the next. */
 static bool tell_first(struct hg_control *c)
 {
     struct query *q = TAILQ_FIRST(&c->turns);

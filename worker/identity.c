@@ -34,12 +34,10 @@ static bool is_trusted_proxy(struct hg_worker *w, const struct hg_asker *a)
 
 static void tell_ignored(struct hg_worker *w, const struct hg_asker *a)
 {
-    struct hg_addr peer;
     char ip[HG_ADDR_TEXT];
 
     HG_INC(w->m, identity_ignored);
-    hg_conn_peer(a->c, &peer);
-    hg_addr_ip_text(&peer, ip);
+    hg_conn_peer_ip(a->c, ip);
     hg_log_limited(HG_LOG_WARN, NULL, "identity.ignored",
                    "peer=%s why=\"x-tenant or x-user from a peer that is not listed\" "
                    "accept=\"trusted_proxies = %s, or auth = trust\"",
@@ -103,13 +101,11 @@ static int check_names(struct hg_worker *w, const struct hg_identity *id, const 
 /* The reason is the operator's to know: to the peer it would tell what to try next. */
 static void tell_refused(struct hg_worker *w, const struct hg_asker *a, const char *why)
 {
-    struct hg_addr peer;
     char ip[HG_ADDR_TEXT];
 
     HG_INC(w->m, tokens_refused);
-    hg_conn_peer(a->c, &peer);
-    hg_addr_ip_text(&peer, ip);
-    hg_log_limited(HG_LOG_WARN, NULL, "identity.refused", "peer=%s why=\"%s\"", ip, why);
+    hg_log_limited(HG_LOG_WARN, NULL, "identity.refused", "peer=%s why=\"%s\"",
+                   hg_conn_peer_ip(a->c, ip), why);
 }
 
 int hg_identify(struct hg_worker *w, const struct hg_asker *a, struct hg_identity *id,

@@ -318,12 +318,11 @@ static void store_lsn(struct hg_worker *w, uint32_t part, struct hg_lsn lsn)
         atomic_store(&p->lsn, lsn.v);
 }
 
-/* Watermark first: whoever sees the position must not see an older watermark. */
-static void store(struct hg_worker *w, const struct hg_kafka_record *r, struct hg_lsn lsn)
+/* Whoever sees the position must not see an older watermark: hand_on has stored it. */
+static void store(struct hg_worker *w, const struct hg_kafka_record *r)
 {
     struct hg_part *p = &w->host->parts[r->part];
 
-    store_lsn(w, r->part, lsn);
     atomic_store(&p->next, r->offset + 1);
     atomic_store_explicit(&p->stamp_ms, r->stamp_ms, memory_order_relaxed);
     HG_INC(w->m, records);
@@ -520,7 +519,7 @@ bool hg_ingest_on_record(void *ctx, const struct hg_kafka_record *r)
     } else {
         done = hand_on(w, r, lsn);
         if (done)
-            store(w, r, lsn);
+            store(w, r);
     }
     poison_clear(w);
     return done;

@@ -218,7 +218,8 @@ static int publish_list(struct hg_worker *w, const struct hg_publish_list *l,
         return answer_now(w, p, 200, json);
     p->asker = *asker;
     p->until = hg_mono_add(hg_loop_now(w->loop), HG_PUBLISH_WAIT);
-    start_timer(w);
+    if (!hg_timer_is_running(&w->publish.late)) /* else it is due before this one */
+        start_timer(w);
     return 0;
 }
 

@@ -282,9 +282,8 @@ static bool can_take(void *ctx, const struct hg_conn *c)
 static bool can_take_snapshot(void *ctx, const struct hg_conn *c, uint32_t bytes)
 {
     const struct hg_worker *w = ctx;
-    uint64_t queued = hg_conn_queued_big(c), max = (uint64_t)w->conf->max_snapshot;
 
-    return hg_conn_can_take(c) || (queued <= max && bytes <= max - queued);
+    return hg_conn_can_take_big(&w->conns, c, bytes);
 }
 
 static void send_span(void *ctx, struct hg_conn *c, struct hg_span s)

@@ -210,14 +210,11 @@ static bool has_token(const struct request *r)
 /* Who tries tokens is seen by the operator. */
 static void refuse_token(struct request *r)
 {
-    struct hg_addr peer;
     char ip[HG_ADDR_TEXT];
 
     HG_ERR_INC(r->w->m, HG_E_UNAUTHORIZED);
-    hg_conn_peer(r->c, &peer);
-    hg_addr_ip_text(&peer, ip);
     hg_log_limited(HG_LOG_WARN, NULL, "publish.refused",
-                   "peer=%s why=\"the token is missing or wrong\"", ip);
+                   "peer=%s why=\"the token is missing or wrong\"", hg_conn_peer_ip(r->c, ip));
     publish_error(r, 401, "the token is missing or wrong", "WWW-Authenticate: Bearer\r\n");
 }
 
