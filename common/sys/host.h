@@ -97,7 +97,7 @@ struct hg_seat {
     _Atomic uint64_t tallies[HG_TALLIES];
     struct hg_census_place { /* a tenant's clients here */
         _Atomic uint64_t hash;
-        _Atomic uint32_t n; /* 0: the place is free */
+        _Atomic uint64_t held; /* times taken << 32 | clients; no clients: the place is free */
     } census[HG_CENSUS];
     struct hg_metrics metrics;
     struct hg_ring_hdr ring;

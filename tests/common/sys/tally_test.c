@@ -5,24 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/sys/tally.h"
-
-static struct hg_host *host;
-
-static int set_up(void **state)
-{
-    struct hg_host_spec spec = {.nslots = 2, .ring_size = 65536, .topics = "t"};
-    const char *why;
-
-    (void)state;
-    return hg_host_new(&spec, &host, &why);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    hg_host_free(host);
-    return 0;
-}
+#include "tests/support/smallhost.h"
 
 static void expect(uint64_t ask, uint32_t answers, uint32_t reached)
 {
@@ -103,5 +86,5 @@ int main(void)
         cmocka_unit_test(processes_at_the_same_time),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, hg_test_host_up, hg_test_host_down);
 }
