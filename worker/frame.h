@@ -69,11 +69,6 @@ struct hg_slice hg_frame_payload(struct hg_span s);
  * after the other. */
 uint32_t hg_frame_end(const unsigned char *bytes, uint32_t len, uint32_t at);
 
-static inline struct hg_span hg_span_ref(struct hg_span s)
-{
-    s.c->refs++;
-    return s;
-}
 void hg_chunk_unref(struct hg_frames *fr, struct hg_chunk *c);
 static inline void hg_span_unref(struct hg_frames *fr, struct hg_span *s)
 {

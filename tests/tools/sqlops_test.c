@@ -4,7 +4,7 @@
  */
 #include "tests/support/hgtest.h"
 #include "common/base/err.h"
-#include "tests/tools/support.h"
+#include "tests/tools/ids.h"
 #include "tools/match.h"
 #include "tools/store.h"
 
@@ -44,37 +44,6 @@ static int teardown(void **state)
     (void)state;
     hg_table_fini(&docs);
     return sqlite3_close(db) == SQLITE_OK ? 0 : -1;
-}
-
-static void add_id(char *out, size_t cap, long id)
-{
-    snprintf(out + strlen(out), cap - strlen(out), "%s%ld", out[0] ? "," : "", id);
-}
-
-/* Ids in order; "refused: why" when it does not compile, "failed: why" when a row made it fail. */
-static const char *select_ids(const struct hg_sq_query *q)
-{
-    static char out[512];
-    struct hg_sq_sql sql = {0};
-    struct hg_buf why = {0};
-    sqlite3_stmt *st;
-
-    out[0] = 0;
-    if (hg_sq_select(&docs, q, &sql, &why) < 0) {
-        snprintf(out, sizeof out, "refused: %.*s", HG_SLICE_ARG(hg_buf_slice(&why)));
-    } else {
-        if (sqlite3_prepare_v2(db, sql.text.p, (int)sql.text.n, &st, NULL) != SQLITE_OK)
-            fail_msg("%s in %.*s", sqlite3_errmsg(db), (int)sql.text.n, sql.text.p);
-        assert_int_equal(hg_sq_bind(st, &sql), SQLITE_OK);
-        while (sqlite3_step(st) == SQLITE_ROW)
-            add_id(out, sizeof out, atol((const char *)sqlite3_column_text(st, 0) + 6));
-        if (sqlite3_errcode(db) != SQLITE_DONE)
-            snprintf(out, sizeof out, "failed %d: %s", sqlite3_errcode(db), sqlite3_errmsg(db));
-        sqlite3_finalize(st);
-    }
-    hg_sq_sql_fini(&sql);
-    hg_buf_fini(&why);
-    return out;
 }
 
 enum { REGEX = 8, NOT_REGEX };
@@ -229,7 +198,7 @@ static void each_operator_gives_its_rows(void **state)
     for (size_t i = 0; i < HG_COUNTOF(cases); i++) {
         struct hg_sq_filter f = filter_of(&cases[i]);
         struct hg_sq_query q = {.company = HG_SLICE_LIT("demo"), .filter = &f};
-        const char *got = select_ids(&q);
+        const char *got = hgt_ids(db, &docs, &q);
         if (strcmp(got, cases[i].want))
             fail_msg("case %zu, %s op %u: got \"%s\", want \"%s\"", i, cases[i].field, cases[i].op,
                      got, cases[i].want);
@@ -243,7 +212,7 @@ static void a_pattern_that_runs_away_ends(void **state)
     struct hg_sq_filter f = {.field = HG_SLICE_LIT("t"), .op = REGEX, .value = {false, runaway, 1}};
     struct hg_sq_query q = {.company = HG_SLICE_LIT("demo"), .filter = &f};
     (void)state;
-    assert_string_equal(select_ids(&q),
+    assert_string_equal(hgt_ids(db, &docs, &q),
                         "failed 18: regex: the pattern takes too long on a text of this column");
 }
 
@@ -256,7 +225,8 @@ static void a_value_larger_than_its_cap_is_refused(void **state)
     (void)state;
     for (int i = 0; i < 10000; i++)
         items[i] = (struct hg_sq_scalar)I(i);
-    assert_string_equal(select_ids(&q), "refused: arrayContains: a: the value is too large");
+    assert_string_equal(hgt_ids(db, &docs, &q),
+                        "refused: arrayContains: a: the value is too large");
     free(items);
 }
 
@@ -267,7 +237,7 @@ static int on_diff(void *arg, struct hg_match_query *q, int64_t lsn, struct hg_s
     char *ids = arg;
     (void)q;
     (void)diff;
-    add_id(ids, 512, (long)lsn);
+    hgt_add_id(ids, 512, (long)lsn);
     return 0;
 }
 

@@ -4,7 +4,7 @@
  */
 #include "tests/support/hgtest.h"
 #include "common/base/err.h"
-#include "tests/tools/support.h"
+#include "tests/tools/ids.h"
 
 static const char schema[] =
     "CREATE TABLE things (id INTEGER PRIMARY KEY, company_id TEXT, name TEXT, n INTEGER, x REAL, "
@@ -41,39 +41,10 @@ static int teardown(void **state)
     return sqlite3_close(db) == SQLITE_OK ? 0 : -1;
 }
 
-/* "1,3,7": the ids a select gives, in its order; "refused: why" when it does not compile. */
-static const char *run_on(const struct hg_table *t, const struct hg_sq_query *q)
-{
-    static char out[512];
-    struct hg_sq_sql sql = {0};
-    struct hg_buf why = {0};
-    sqlite3_stmt *st;
-    int rc = hg_sq_select(t, q, &sql, &why);
-    out[0] = 0;
-    if (rc < 0) {
-        assert_int_equal(rc, -HG_E_BAD_QUERY);
-        snprintf(out, sizeof out, "refused: %.*s", HG_SLICE_ARG(hg_buf_slice(&why)));
-    } else {
-        if (sqlite3_prepare_v2(db, sql.text.p, (int)sql.text.n, &st, NULL) != SQLITE_OK)
-            fail_msg("%s in %.*s", sqlite3_errmsg(db), (int)sql.text.n, sql.text.p);
-        assert_int_equal(hg_sq_bind(st, &sql), SQLITE_OK);
-        while (sqlite3_step(st) == SQLITE_ROW) {
-            const char *row = (const char *)sqlite3_column_text(st, 0);
-            long id = -1;
-            sscanf(row, "{\"id\":%ld", &id);
-            snprintf(out + strlen(out), sizeof out - strlen(out), "%s%ld", out[0] ? "," : "", id);
-        }
-        assert_int_equal(sqlite3_finalize(st), SQLITE_OK);
-    }
-    hg_sq_sql_fini(&sql);
-    hg_buf_fini(&why);
-    return out;
-}
-
 static const char *run_filter(const struct hg_sq_filter *f)
 {
     struct hg_sq_query q = {.company = HG_SLICE_LIT("demo"), .filter = f, .strict_after = true};
-    return run_on(&things, &q);
+    return hgt_ids(db, &things, &q);
 }
 
 /* ---- operators ---- */
@@ -357,7 +328,7 @@ static void order_limit_cursor(void **state)
                                 .limit = p->limit,
                                 .offset = p->offset,
                                 .strict_after = !p->again};
-        const char *got = run_on(&things, &q);
+        const char *got = hgt_ids(db, &things, &q);
         if (strcmp(got, p->want))
             fail_msg("page %zu: got \"%s\", want \"%s\"", i, got, p->want);
     }
@@ -377,10 +348,10 @@ static void a_query_stays_in_its_company(void **state)
     assert_string_equal(run_filter(&theirs), "");
     assert_string_equal(run_filter(&any),
                         "1,2,3,4,5,7"); /* an or can't open the wall: it is and-ed to it */
-    assert_string_equal(run_on(&things, &q), "6");
+    assert_string_equal(hgt_ids(db, &things, &q), "6");
     q.company = HG_SLICE_LIT("other' OR '1'='1");
-    assert_string_equal(run_on(&things, &q), "");
-    assert_string_equal(run_on(&things, &nobody), "refused: companyId: missing");
+    assert_string_equal(hgt_ids(db, &things, &q), "");
+    assert_string_equal(hgt_ids(db, &things, &nobody), "refused: companyId: missing");
 }
 
 /* ---- tables ---- */
@@ -410,7 +381,7 @@ static void which_tables_are_served(void **state)
     struct hg_sq_filter f = {.field = HG_SLICE_LIT("q\"uote"),
                              .value = {false, (const struct hg_sq_scalar[]){T("v")}, 1}};
     struct hg_sq_query q = {.company = HG_SLICE_LIT("demo"), .filter = &f};
-    assert_string_equal(run_on(&t, &q), "-1"); /* one row; its first column is no number */
+    assert_string_equal(hgt_ids(db, &t, &q), "-1"); /* one row; its first column is no number */
     hg_table_fini(&t);
 }
 

@@ -5,7 +5,8 @@
  *   struct hg_crowd *c = hg_crowd_new(&target, on_message, arg);
  *   hg_crowd_open(c, n, path_of, deadline_ns)    connections 0..n-1, handshake done; dies when that
  *                                                can't be had
- *   hg_crowd_send(c, i, bytes)                   queued when the socket is full
+ *   hg_crowd_queue_text(c, i, text)              goes out with the next flush of i
+ *   hg_crowd_flush(c, i)                         what the socket takes; poll writes the rest
  *   hg_crowd_poll(c, timeout_ms)                 reads, calls on_message for each frame, writes
  *                                                what waits
  *   hg_crowd_free(c)
