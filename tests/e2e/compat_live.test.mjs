@@ -221,7 +221,7 @@ test('the SQL worker\'s cursor fields are in the snapshot\'s cursor, but lsn is 
 test('a query that cannot be read is bad_query in auto, and no query in v2 and v3 unless query_mode = strict', { timeout: 60000 }, async (t) => {
   const s = await stage(t, { options: { workers: 1, profile_paths: '/v3=v3' } });
   const strict = s.keep(await Client.open(s.hg.url)), lenient = s.keep(await Client.open(`${s.hg.url}v3`));
-  for (const [i, query] of [{ queryJson: '{' }, { queryJson: '[]' }, { queryFbB64: '!!!!', queryJson: undefined }, { queryFbB64: 'AAAA', queryJson: undefined }].entries()) {
+  for (const [i, query] of [{ queryJson: '{' }, { queryJson: 'garbage' }, { queryJson: '[]' }, { queryJson: 'null' }, { queryJson: '5' }, { queryFbB64: '!!!!', queryJson: undefined }, { queryFbB64: 'AAAA', queryJson: undefined }].entries()) {
     subscribe(strict, { hashId: `q${i}`, ...query });
     const error = await strict.message({ op: 'error', hashId: `q${i}` });
     assert.equal(error.code, 'bad_query');
