@@ -16,9 +16,11 @@ enum { MESSAGE_MAX = 1 << 20, TARGETS = 5 };
 static const char usage[] =
     "usage: headgate ctl publish --room R | --channel C | --path P | --id CONNECTION | --all\n"
     "                            [--tenant T] [--exclude CONNECTION] TEXT | - | --file FILE | "
-    "--b64 BASE64  [--binary]\n"
+    "--b64 BASE64\n"
+    "                            [--binary] [--json]\n"
     "TEXT of a channel is a JSON object; - reads standard input; --binary sends what was read as a "
-    "binary message\n";
+    "binary message;\n"
+    "--json prints the answer as POST /publish gives it\n";
 
 struct wanted {
     const char *targets[TARGETS]; /* as names below; the last is a flag */
@@ -32,6 +34,11 @@ static int misuse(const char *why)
 {
     fprintf(stderr, "headgate ctl publish: %s\n%s", why, usage);
     return -2;
+}
+
+void hg_ctl_publish_help(struct hg_buf *out)
+{
+    hg_buf_adds(out, usage);
 }
 
 /* ---- words ---- */

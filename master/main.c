@@ -59,6 +59,7 @@ static const char usage[] =
     "  headgate ctl log-level LEVEL     error, warn, info or debug\n"
     "  headgate ctl publish ...         send a message to a room, channel, path, connection or "
     "everyone\n"
+    "                                   (see headgate ctl publish --help)\n"
     "  headgate ctl drain WORKER        replace one worker gracefully\n"
     "  headgate ctl stop [now]          drain all and end (as SIGTERM does); now: at once "
     "(SIGINT)\n"
@@ -213,6 +214,11 @@ static int run_master(const struct command *cmd)
     return hg_master_run(&in);
 }
 
+static bool is_ctl_publish(const struct command *cmd)
+{
+    return cmd->argc > 0 && strcmp(cmd->argv[0], "publish") == 0;
+}
+
 static int run_ctl_publish(struct command *cmd)
 {
     struct hg_buf body = {0};
@@ -234,7 +240,7 @@ static int run_ctl_publish(struct command *cmd)
 
 static int run_ctl(struct command *cmd)
 {
-    if (cmd->argc > 0 && strcmp(cmd->argv[0], "publish") == 0)
+    if (is_ctl_publish(cmd))
         return run_ctl_publish(cmd);
     char *words[4] = {NULL};
     int n = 0;
@@ -310,11 +316,21 @@ static void parse(struct command *cmd, int argc, char **argv)
     }
 }
 
+static void print_about(const struct command *cmd, bool ctl, struct hg_buf *out)
+{
+    if (!cmd->help)
+        print_version(out);
+    else if (ctl && is_ctl_publish(cmd))
+        hg_ctl_publish_help(out);
+    else
+        print_help(out);
+}
+
 static int answer(struct command *cmd, bool ctl)
 {
     struct hg_buf out = {0};
     if (cmd->help || cmd->version) {
-        cmd->help ? print_help(&out) : print_version(&out);
+        print_about(cmd, ctl, &out);
         put(&out);
         return 0;
     }

@@ -30,6 +30,12 @@ test('--version, --help, --print, --check', { timeout: 60000 }, async () => {
     assert.equal(r.code, 0, what);
     assert.ok(r.stdout.length > 500, what);
   }
+  for (const words of [['--help'], ['--room', 'r', '-h']]) {
+    const publish = await headgate(['ctl', 'publish', ...words]);
+    assert.deepEqual([publish.code, publish.stderr], [0, '']);
+    assert.match(publish.stdout, /^usage: headgate ctl publish /);
+    for (const flag of ['room', 'channel', 'path', 'id', 'all', 'tenant', 'exclude', 'file', 'b64', 'binary', 'json']) assert.match(publish.stdout, new RegExp(`--${flag}\\b`));
+  }
   const dir = tempDir('example');
   writeFileSync(path.join(dir, 'c'), (await headgate(['--print=example'])).stdout);
   const check = await headgate(['--check', '--config', path.join(dir, 'c')]);
