@@ -345,7 +345,7 @@ static void read_numbers(struct producer *p, const struct args *a)
 static void parse(int argc, char **argv, struct args *a)
 {
     const struct hg_cli_opt opts[] = {
-        {"brokers", "LIST", "Kafka brokers, host:port,...", &a->brokers, NULL},
+        {"brokers", "LIST", "Kafka brokers, host:port,... (KAFKA_BROKERS)", &a->brokers, NULL},
         {"topic", "NAME", "topic", &a->topic, NULL},
         {"kind", "KIND", "diff, row or envelope (guessed from the topic's name)", &a->kind, NULL},
         {"key", "KEY", "key of the records", &a->key, NULL},

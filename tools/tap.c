@@ -344,17 +344,18 @@ int main(int argc, char **argv)
     topics = topics && *topics ? topics : "sql.rpc.responses.ws*";
     group = group && *group ? group : "";
     const struct hg_cli_opt opts[] = {
-        {"brokers", "LIST", "Kafka brokers, host:port,...", &brokers, NULL},
+        {"brokers", "LIST", "Kafka brokers, host:port,... (KAFKA_BROKERS)", &brokers, NULL},
         {"topics", "LIST",
-         "topics, each name[:kind]; name* is all that begin so; kinds: reply, request, control, "
-         "seed, diff, row, envelope (guessed from the name)",
+         "topics, each name[:kind]; name* is all that begin so; kinds, else guessed from the "
+         "name: reply, request, control, seed, diff, row, envelope (SQL_RPC_REPLY_TOPIC)",
          &topics, NULL},
         {"from", "WHERE", "start, end or an offset", &from, NULL},
         {"count", "N", "end after so many records; 0 goes on", &count, NULL},
         {"json", NULL, "one JSON object a line", NULL, &json},
         {"indent", NULL, "one field a line", NULL, &indent},
         {"full", NULL, "rows of replies and seeds, and long values, whole", NULL, &full},
-        {"group", "NAME", "share the records with the other members of a consumer group", &group,
+        {"group", "NAME",
+         "share the records with the other members of a consumer group (SQL_RPC_TAP_GROUP)", &group,
          NULL},
     };
     hg_cli_parse(argc, argv, "Prints what goes over the wires of headgate, decoded.", opts,

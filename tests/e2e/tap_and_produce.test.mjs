@@ -141,7 +141,7 @@ test('as the former test producer: hello with key1 to test_topic is delivered, a
   assert.deepEqual([records[0].key, records[0].value.toString()], ['key1', 'hello']);
 });
 
-test('--help names each option, and so does the man page', async () => {
+test('--help names each option and each environment variable, and so does the man page', async () => {
   for (const name of ['tap', 'produce']) {
     const help = await run([tool(name), '--help']);
     assert.equal(help.code, 0);
@@ -149,6 +149,8 @@ test('--help names each option, and so does the man page', async () => {
     assert.ok(options.includes('brokers') && options.includes('count') && options.includes('version'));
     const man = readFileSync(path.join(root, `docs/man/headgate-${name}.1`), 'utf8');
     for (const option of options) assert.match(man, new RegExp(`Fl -${option}\\b`), `--${option} in the man page`);
+    const inMan = [...man.matchAll(/^\.Ev (\w+)/gm)].map(([, v]) => v), inHelp = help.stdout.match(/\b[A-Z]+(_[A-Z]+)+\b/g);
+    assert.deepEqual([...new Set(inHelp)].sort(), [...new Set(inMan)].sort());
   }
 });
 
