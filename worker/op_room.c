@@ -62,18 +62,19 @@ void hg_op_do_leave(struct hg_worker *w, struct hg_conn *c, const struct hg_op *
 
 enum { MAX_EXCLUDES = 256 };
 
-/* Ids to leave out into list; -1 when there are too many. */
+/* Ids to leave out into list; -1 when there are too many. tina4 reads the first alone: its sender is
+ * the last, whom no other host has. */
 static int read_excludes(const struct hg_op *o, const char *self,
                          struct hg_slice list[MAX_EXCLUDES])
 {
     size_t n = 0;
 
-    if (o->publish.exclude_self)
-        list[n++] = hg_slice_str(self);
-    if (o->publish.exclude.n > MAX_EXCLUDES - n)
+    if (o->publish.exclude.n + o->publish.exclude_self > MAX_EXCLUDES)
         return -1;
     for (size_t i = 0; i < o->publish.exclude.n; i++)
         list[n++] = hg_op_id(&o->publish.exclude, i);
+    if (o->publish.exclude_self)
+        list[n++] = hg_slice_str(self);
     return (int)n;
 }
 

@@ -142,8 +142,9 @@ test('our envelopes have tina4\'s keys in its order, the first excluded id, text
   a.send({ op: 'publish', path: '/nowhere', text: 'to a path' });
   a.send({ op: 'publish', room: 'nobody here', text: 'to a room', exclude: ids });
   a.send({ op: 'publish', room: 'r', b64: Buffer.from([0, 255]).toString('base64'), excludeSelf: true });
-  await waitFor(() => s.envelopes.length === 4, { what: 'four envelopes' });
-  const [all, path, room, bytes] = s.envelopes.map((text) => JSON.parse(text));
+  a.send({ op: 'publish', room: 'r', text: 'but b and me', exclude: [ids[1]], excludeSelf: true });
+  await waitFor(() => s.envelopes.length === 5, { what: 'five envelopes' });
+  const [all, path, room, bytes, both] = s.envelopes.map((text) => JSON.parse(text));
   const common = { src: 'fedcba9876543210', kind: 'all', exclude: null, room: null, path: null };
   for (const e of [all, path, room, bytes]) assert.deepEqual(Object.keys(e).slice(0, 5), Object.keys(common));
   for (const e of [all, path, room]) assert.equal(Object.keys(e)[5], 'text');
@@ -153,11 +154,12 @@ test('our envelopes have tina4\'s keys in its order, the first excluded id, text
   assert.deepEqual(five(path), { ...common, kind: 'path', path: '/nowhere', body: 'to a path' });
   assert.deepEqual(five(room), { ...common, kind: 'room', room: 'nobody here', exclude: ids[0], body: 'to a room' });
   assert.deepEqual(five(bytes), { ...common, kind: 'room', room: 'r', exclude: ids[0], body: 'AP8=' });
+  assert.deepEqual([both.exclude, both.excludes], [ids[1], [ids[1], ids[0]]], 'tina4 looks at one, and has not the sender');
   assert.deepEqual(room.excludes, ids, 'the others in a key that tina4 does not look at');
 
   await s.foreign({ src: 'fedcba9876543210', text: say('our own') });
   assert.deepEqual(await end(s, [a, b]), [[], []]);
-  assert.equal(s.envelopes.length, 6, 'nothing was published again');
+  assert.equal(s.envelopes.length, 7, 'nothing was published again');
 });
 
 test('the six built-in channels, and any other, carry the broadcaster\'s fields to their subscribers', { timeout: 60000 }, async (t) => {
