@@ -14,6 +14,8 @@
 
 static const struct hg_json_limits default_limits = {HG_JSON_MAX_BYTES, HG_JSON_MAX_DEPTH,
                                                      HG_JSON_MAX_VALUES};
+const struct hg_json_limits hg_json_of_rows = {HG_JSON_MAX_BYTES, HG_JSON_ROW_DEPTH,
+                                               HG_JSON_MAX_VALUES};
 
 /* ---- the scanner ---- */
 

@@ -32,7 +32,7 @@
 #define HG_JSON_MAX_VALUES                                                                         \
     65536 /* keeps a tree below about 8 MB, whatever a text of many commas may want */
 #define HG_JSON_MAX_BYTES (16 << 20)
-#define HG_JSON_ROW_DEPTH 256 /* hg_json_is_valid: rows may hold nested columns */
+#define HG_JSON_ROW_DEPTH 256 /* hg_json_is_valid, hg_json_of_rows: rows may hold nested columns */
 
 enum hg_json_type {
     HG_JSON_ABSENT,
@@ -49,6 +49,8 @@ struct hg_json_limits {
     unsigned max_depth; /* at most HG_JSON_ROW_DEPTH */
     unsigned max_values;
 };
+/* For messages in which there may be rows, or other data of users. */
+extern const struct hg_json_limits hg_json_of_rows;
 
 struct cJSON;
 

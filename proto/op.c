@@ -227,7 +227,7 @@ int hg_op_decode(struct hg_slice text, struct hg_op *op)
         op->kind = HG_OP_ping;
         return 0;
     }
-    int rc = hg_json_parse(text, NULL, &op->doc);
+    int rc = hg_json_parse(text, &hg_json_of_rows, &op->doc);
     if (rc < 0)
         return refuse_text(op, rc);
     struct hg_json_val msg = hg_json_root(&op->doc);

@@ -143,7 +143,7 @@ int hg_publish_read(struct hg_slice body, bool underscore, struct hg_publish_lis
     int rc;
 
     *l = (struct hg_publish_list){0};
-    rc = hg_json_parse(body, NULL, &l->doc);
+    rc = hg_json_parse(body, &hg_json_of_rows, &l->doc);
     if (rc < 0)
         return fail(l, "",
                     rc == -HG_E_DEPTH     ? "body: expected at most 32 levels of nesting"

@@ -11,7 +11,7 @@ static struct hg_slice raw_of(struct hg_json_val env, const char *key)
 int hg_rowevent_decode(struct hg_slice text, struct hg_rowevent *ev)
 {
     memset(ev, 0, sizeof(*ev));
-    if (hg_json_parse(text, NULL, &ev->doc) < 0)
+    if (hg_json_parse(text, &hg_json_of_rows, &ev->doc) < 0)
         return -HG_E_ROW_EVENT;
     struct hg_json_val env = hg_json_root(&ev->doc);
     if (!hg_json_str(env, "routingKey", &ev->routing_key) || ev->routing_key.n == 0)

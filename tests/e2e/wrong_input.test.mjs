@@ -42,7 +42,7 @@ const rules = {
 const small = [null, true, false, 0, -1, 1.5, 1e300, '', 'x', '7', '-7', '1.5', [], [''], ['x'], [5], [[]], {}, { x: 1 }];
 const HUGE = 300000;
 const huge = ['h'.repeat(HUGE), Array(20000).fill(0), Array(300).fill('x'), Object.fromEntries(Array.from({ length: 20000 }, (_, i) => [`k${i}`, i]))];
-const DEEP = '['.repeat(40) + ']'.repeat(40);
+const DEEP = '['.repeat(300) + ']'.repeat(300);
 const MANY = `[${'0,'.repeat(66000)}0]`;
 const SURROGATE = '"a\\ud800b"';
 
@@ -57,7 +57,7 @@ const good = (op) => ({
 
 /** [text of a message, detail it is refused with or undefined when it is an op's own affair] */
 function* variants(op) {
-  const base = good(op), tooDeep = /^message: expected at most 32 levels/;
+  const base = good(op), tooDeep = /^message: expected at most 256 levels/;
   for (const f of op.fields) {
     assert.ok(f.type in takes, `${op.op}.${f.name} is of type ${f.type}: say here what it takes`);
     const others = without(base, f.name), refused = `${f.name}: expected ${f.expected}`;
@@ -176,14 +176,14 @@ test('typed and channel messages: data, type and channel of each type, empty, hu
     assert.deepEqual(answers.filter((m) => internal(m) || m.code === 'bad_op'), [], short(data[i]));
   }
   const refused = [
-    ...typed.map((type) => [withRaw({ type }, 'data', DEEP), /^message: expected at most 32 levels/]),
+    ...typed.map((type) => [withRaw({ type }, 'data', DEEP), /^message: expected at most 256 levels/]),
     ...[...small, ...huge].map((type) => [JSON.stringify({ type }), /^op: expected a string/]),
     ...['subscribe', 'unsubscribe'].flatMap((type) => [
       [JSON.stringify({ type }), /^channel: expected a string of at least 1 character/],
       ...[...small, ...huge].filter((v) => !name(v)).map((channel) => [JSON.stringify({ type, channel }), /^channel: expected a string of at least 1 character/]),
       [JSON.stringify({ type, channel: 'c'.repeat(HUGE) }), /^channel: /],
       [JSON.stringify({ type, channel: 'a\u0000b' }), /^channel: /],
-      [withRaw({ type }, 'channel', DEEP), /^message: expected at most 32 levels/],
+      [withRaw({ type }, 'channel', DEEP), /^message: expected at most 256 levels/],
     ]),
   ];
   for (const [i, answers] of (await converse(s, refused.map(([m]) => m))).entries()) {
@@ -247,7 +247,7 @@ test('POST /publish: each field missing, of each type, empty, huge, deep, with h
       }
       const half = await post(withRaw(others, field, SURROGATE));
       assert.equal(half.status, takesIt('a\ufffdb') ? 200 : 400, field);
-      for (const [raw, error] of [[DEEP, 'body: expected at most 32 levels of nesting'], [MANY, 'body: expected at most 65536 values']]) {
+      for (const [raw, error] of [[DEEP, 'body: expected at most 256 levels of nesting'], [MANY, 'body: expected at most 65536 values']]) {
         assert.deepEqual(await post(withRaw(others, field, raw)), { status: 400, error }, field);
       }
     }
