@@ -70,10 +70,12 @@ enum hg_sqlrpc_kind { /* numbers of the wire */
                       HG_SQLRPC_ROWS_CURSOR
 };
 
+enum { HG_SQLRPC_BAD_REQUEST = 1 }; /* ErrorCode: the same call will always be refused */
+
 struct hg_sqlrpc_reply {
     struct hg_slice correlation_id; /* none when absent */
     bool ok;
-    unsigned error_code;           /* 0 none, 1 bad request, 2 internal */
+    unsigned error_code;           /* 0 none, HG_SQLRPC_BAD_REQUEST, 2 internal */
     struct hg_slice error_message; /* none when absent */
     enum hg_sqlrpc_kind kind;
     bool value;     /* of kind BOOL */

@@ -152,14 +152,21 @@ static void answered(struct hg_worker *w, uint64_t asker)
         c->s.nasked--;
 }
 
+/* No data at all, or a row that is not there, are no rows (001:1448). */
+static bool is_rows(const struct hg_sqlrpc_reply *r)
+{
+    return r->kind == HG_SQLRPC_ROWS || r->kind == HG_SQLRPC_ROWS_CURSOR ||
+           r->kind == HG_SQLRPC_NO_DATA || (r->kind == HG_SQLRPC_ROW && r->nrows == 0);
+}
+
 static void on_rows(void *ctx, void *arg, uint64_t asker, const struct hg_rpc_result *r)
 {
     struct hg_worker *w = ctx;
     struct hg_landing l = {.err = r->err, .text = r->text, .s = r->snapshot_lsn, .reply = r->reply};
 
     answered(w, asker);
-    if (r->err == 0 && r->reply->kind != HG_SQLRPC_ROWS &&
-        r->reply->kind != HG_SQLRPC_ROWS_CURSOR) {
+    l.could_not = r->reply && !r->reply->ok && r->reply->error_code != HG_SQLRPC_BAD_REQUEST;
+    if (r->err == 0 && !is_rows(r->reply)) {
         l.err = -HG_E_RPC_REPLY;
         l.text = HG_SLICE_LIT("the reply holds no rows");
     }

@@ -113,6 +113,7 @@ struct hg_sub_spec {
 /* The answer to a snapshot call. */
 struct hg_landing {
     int err;              /* 0 or -HG_E_* */
+    bool could_not;       /* err < 0: the worker failed, and called it no fault of the query */
     struct hg_slice text; /* the worker's words when err < 0 */
     struct hg_lsn s;      /* snapshot-lsn, 0 when not named */
     const void *reply;    /* for ops.snapshot */

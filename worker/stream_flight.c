@@ -231,6 +231,12 @@ static void fly_again(struct hg_streams *ss, struct hg_flight *fl)
         hg_flight_fly_after(ss, fl, hg_flight_pace(fl->tries));
 }
 
+/* The same query once more (B-8). */
+static bool may_try_again(const struct hg_flight *fl, const struct hg_landing *l)
+{
+    return (l->err == -HG_E_RPC_TIMEOUT || l->could_not) && fl->tries < 2;
+}
+
 void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct hg_landing *l)
 {
     struct hg_lsn fence = l->s.v ? l->s : fl->asked;
@@ -250,7 +256,7 @@ void hg_stream_landed(struct hg_streams *ss, struct hg_flight *fl, const struct 
         return;
     }
     if (l->err < 0) {
-        if (l->err == -HG_E_RPC_TIMEOUT && fl->tries < 2) /* the same query once more (B-8) */
+        if (may_try_again(fl, l))
             fly_again(ss, fl);
         else
             fail_waiting(ss, fl, -HG_E_SNAPSHOT_FAILED, l->text);

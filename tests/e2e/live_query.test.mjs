@@ -210,6 +210,18 @@ test("an operator that the SQL worker refuses with BAD_REQUEST is snapshot_faile
   assert.equal(c.messages.filter((m) => m.op === 'error').length, 1);
 });
 
+test('B-8: what the SQL worker could not do once is asked again, with the same query; no data at all are no rows', { timeout: 60000 }, async (t) => {
+  let reply = (calls) => (calls === 1 ? { ok: false, errorCode: 2, errorMessage: 'deadlock detected' } : {});
+  const s = await stage(t, { sql: { reply: () => reply(s.db.calls.length) }, options: { workers: 1 } });
+  const c = s.keep(await Client.open(s.hg.url));
+  const queryJson = JSON.stringify({ limit: 7 });
+  assert.deepEqual((await c.subscribe('t', 'h', { queryJson })).rows, []);
+  assert.deepEqual(s.db.calls.map((r) => r.limit), [7, 7]);
+  reply = () => ({ ok: false, errorMessage: 'no luck today' });
+  await assert.rejects(c.subscribe('t', 'h2', { queryJson }), /snapshot_failed: no luck today/);
+  assert.equal(s.db.calls.length, 4, 'once more, and no more than that');
+});
+
 test('SQL calls that fail, stay silent or answer nonsense: snapshot_failed with hashId, and the next subscribe works', { timeout: 60000 }, async (t) => {
   let fail;
   const s = await stage(t, { sql: { fail: () => fail }, options: { workers: 1, rpc_timeout: '1s' }, expectErrors: [/rpc/i] });
@@ -251,12 +263,15 @@ test('B-10: row events reach the subscribers of their routingKey, after the snap
   await rows('no json', 78n);
   await rows(JSON.stringify({ ...event, routingKey: 'demo_orders|none' }), 79n);
   await rows(JSON.stringify({ ...event, pk: '10' }), undefined);
+  const deep = { id: '11', tree: JSON.parse('['.repeat(200) + ']'.repeat(200)) };
+  await rows(JSON.stringify({ ...event, pk: '11', row: deep }), undefined);
   await subscribed;
-  await c.until(() => c.sub('q').events.length === 2);
+  await c.until(() => c.sub('q').events.length === 3);
   await c.ping();
   assert.deepEqual(c.sub('q').events, [
     { op: 'rowEvent', hashId: 'q', event, version: 77 },
     { op: 'rowEvent', hashId: 'q', event: { ...event, pk: '10' }, version: 0 },
+    { op: 'rowEvent', hashId: 'q', event: { ...event, pk: '11', row: deep }, version: 0 },
   ]);
   const order = c.messages.map((m) => m.op).filter(Boolean);
   assert.ok(order.indexOf('snapshot') < order.indexOf('rowEvent'));
