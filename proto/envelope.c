@@ -8,7 +8,7 @@ static const char *const kinds[] = {
     [HG_ENVELOPE_ALL] = "all",           [HG_ENVELOPE_PATH] = "path",
     [HG_ENVELOPE_ROOM] = "room",         [HG_ENVELOPE_CHANNEL] = "channel",
     [HG_ENVELOPE_PRESENCE] = "presence", [HG_ENVELOPE_CONN] = "conn",
-    [HG_ENVELOPE_COUNT] = "count"};
+    [HG_ENVELOPE_TYPED] = "typed",       [HG_ENVELOPE_COUNT] = "count"};
 
 static bool needs_room(enum hg_envelope_kind kind)
 {

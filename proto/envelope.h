@@ -25,6 +25,7 @@ enum hg_envelope_kind {
     HG_ENVELOPE_ROOM,
     HG_ENVELOPE_CHANNEL,  /* to the subscribers of channel room */
     HG_ENVELOPE_PRESENCE, /* to those who want to know who comes and goes */
+    HG_ENVELOPE_TYPED,    /* to everyone who has the typed channel */
     HG_ENVELOPE_CONN,     /* to the connection whose id room is, and nobody else */
     HG_ENVELOPE_COUNT     /* no message: text says how many clients worker room of src has */
 };

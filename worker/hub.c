@@ -72,6 +72,35 @@ static void add_member(struct hg_room *room, struct hg_conn *c)
     room->members[room->n++] = c;
 }
 
+static bool is_full(const struct hg_conn *c, unsigned max)
+{
+    return c->s.nrooms >= max || c->s.nrooms >= UINT16_MAX / 2;
+}
+
+static bool has_ended(const struct hg_conn *c)
+{
+    return c->state != HG_CONN_HTTP && c->state != HG_CONN_OPEN;
+}
+
+/* Catching up may end c, or the room. Interest is held meanwhile, so that what is sent after the
+ * look at the rings is meant for us. */
+static struct hg_room *enter(struct hg_hub *hub, struct hg_conn *c, struct hg_slice key)
+{
+    uint64_t hash = hg_hash_fixed(key);
+    struct hg_room *room;
+
+    hg_interest_hold(hub->interests, hash);
+    if (hub->catch_up)
+        hub->catch_up(hub->ctx);
+    room = has_ended(c) ? NULL : hg_hub_find_key(hub, key);
+    if (!room && !has_ended(c))
+        room = room_new(hub, key);
+    if (room)
+        add_member(room, c);
+    hg_interest_drop(hub->interests, hash, hg_loop_now(hub->conns->loop));
+    return room;
+}
+
 struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_route_kind kind,
                             struct hg_slice tenant, struct hg_slice name, unsigned max)
 {
@@ -80,14 +109,8 @@ struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_route
 
     hg_route_put_hub(&key, kind, tenant, name);
     room = hg_hub_find_key(hub, hg_buf_slice(&key));
-    if (!(room && member_of(c, room)) && (c->s.nrooms >= max || c->s.nrooms >= UINT16_MAX / 2)) {
-        hg_buf_fini(&key);
-        return NULL;
-    }
-    if (!room)
-        room = room_new(hub, hg_buf_slice(&key));
-    if (!member_of(c, room))
-        add_member(room, c);
+    if (!room || !member_of(c, room))
+        room = is_full(c, max) ? NULL : enter(hub, c, hg_buf_slice(&key));
     hg_buf_fini(&key);
     return room;
 }
@@ -132,8 +155,19 @@ static bool is_excluded(const struct hg_conn *c, const unsigned char (*exclude)[
     return false;
 }
 
-unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
-                     struct hg_slice body, const unsigned char (*exclude)[16], unsigned nexclude)
+struct audience {
+    const unsigned char (*exclude)[16];
+    unsigned nexclude;
+    bool (*may)(const struct hg_conn *);
+};
+
+static bool is_in(const struct audience *a, const struct hg_conn *c)
+{
+    return (a->nexclude == 0 || !is_excluded(c, a->exclude, a->nexclude)) && (!a->may || a->may(c));
+}
+
+static unsigned send_to(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
+                        struct hg_slice body, const struct audience *to)
 {
     struct hg_span s = hg_frame_build(hub->conns->frames, &room->arena, opcode, &body, 1);
     unsigned sent = 0;
@@ -145,7 +179,7 @@ unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
         struct hg_conn *c = room->members[i];
         bool last = i == 0;
 
-        if (nexclude == 0 || !is_excluded(c, exclude, nexclude)) {
+        if (is_in(to, c)) {
             hg_conn_send(hub->conns, c, s);
             sent++;
         }
@@ -155,6 +189,18 @@ unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
     hg_span_unref(hub->conns->frames, &s);
     HG_ADD(hub->conns->m, broadcasts_delivered, sent);
     return sent;
+}
+
+unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
+                     struct hg_slice body, const unsigned char (*exclude)[16], unsigned nexclude)
+{
+    return send_to(hub, room, opcode, body, &(struct audience){exclude, nexclude, NULL});
+}
+
+unsigned hg_hub_send_if(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
+                        struct hg_slice body, bool (*may)(const struct hg_conn *))
+{
+    return send_to(hub, room, opcode, body, &(struct audience){.may = may});
 }
 
 unsigned hg_hub_send_one(struct hg_hub *hub, struct hg_conn *c, unsigned opcode,

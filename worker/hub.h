@@ -3,7 +3,9 @@
  * rooms with a kind of their own; so tenants cannot meet in one. Owns the rooms; a room lives while
  * it has members. Knows no envelope and no bus.
  *
- *   room = hg_hub_join(&hub, c, HG_ROUTE_ROOM, tenant, name);
+ *   hub.catch_up delivers what was sent before now: it is called when interest in the room stands
+ *   and before somebody becomes its member, so that nobody hears what is older than his joining
+ *   room = hg_hub_join(&hub, c, HG_ROUTE_ROOM, tenant, name, max);
  *   n = hg_hub_send(&hub, room, HG_WS_OP_TEXT, body, ids, nids);    framed once for all members
  *   hg_hub_leave(&hub, c, room);  hg_hub_leave_all(&hub, c);
  */
@@ -30,10 +32,13 @@ struct hg_hub {
     struct hg_conns *conns;
     struct hg_interests *interests;
     struct hg_map rooms;
+    void (*catch_up)(void *ctx); /* NULL: nobody else sends here. May close connections. */
+    void *ctx;
 };
 
 void hg_hub_fini(struct hg_hub *hub);
-/* NULL when the session is in max rooms already. Joining twice is joining once. */
+/* NULL when the session is in max rooms already, or ended while it was caught up with. Joining
+ * twice is joining once. */
 struct hg_room *hg_hub_join(struct hg_hub *hub, struct hg_conn *c, enum hg_route_kind kind,
                             struct hg_slice tenant, struct hg_slice name, unsigned max);
 bool hg_hub_leave(struct hg_hub *hub, struct hg_conn *c,
@@ -46,6 +51,9 @@ struct hg_room *hg_hub_find_key(struct hg_hub *hub, struct hg_slice key);
  * it. */
 unsigned hg_hub_send(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
                      struct hg_slice body, const unsigned char (*exclude)[16], unsigned nexclude);
+/* To every member of whom may() says so. */
+unsigned hg_hub_send_if(struct hg_hub *hub, struct hg_room *room, unsigned opcode,
+                        struct hg_slice body, bool (*may)(const struct hg_conn *));
 
 /* To that one. Returns 1. */
 unsigned hg_hub_send_one(struct hg_hub *hub, struct hg_conn *c, unsigned opcode,

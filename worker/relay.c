@@ -21,6 +21,7 @@ static enum hg_route_kind room_kind(enum hg_envelope_kind k)
         [HG_ENVELOPE_ALL] = HG_ROUTE_ALL,           [HG_ENVELOPE_PATH] = HG_ROUTE_PATH,
         [HG_ENVELOPE_ROOM] = HG_ROUTE_ROOM,         [HG_ENVELOPE_CHANNEL] = HG_ROUTE_CHANNEL,
         [HG_ENVELOPE_PRESENCE] = HG_ROUTE_PRESENCE, [HG_ENVELOPE_CONN] = HG_ROUTE_ALL,
+        [HG_ENVELOPE_TYPED] = HG_ROUTE_ALL,
     };
 
     return kinds[k];
@@ -73,6 +74,8 @@ unsigned hg_relay_deliver(struct hg_worker *w, const struct hg_envelope *e)
     if (e->kind == HG_ENVELOPE_CONN)
         return deliver_to_conn(w, e);
     room = hg_hub_find(&w->hub, room_kind(e->kind), tenant_of(w, e), room_name(e));
+    if (room && e->kind == HG_ENVELOPE_TYPED)
+        return hg_hub_send_if(&w->hub, room, opcode_of(e), e->payload, hg_typed_has);
     return room ? hg_hub_send(&w->hub, room, opcode_of(e), e->payload, ids, n) : 0;
 }
 

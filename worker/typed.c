@@ -369,12 +369,13 @@ static void note(struct hg_worker *w, const struct hg_conn *c, bool left)
 
 void hg_typed_enter(struct hg_worker *w, struct hg_conn *c)
 {
+    publish_queue(w);
     count_here(w, c, 1);
     if (w->conf->typed_scope == HG_SCOPE_ALL) /* beside the room of its tenant */
         hg_hub_join(&w->hub, c, HG_ROUTE_ALL, HG_SLICE_LIT(""), HG_SLICE_NONE, UINT16_MAX);
 }
 
-void hg_typed_opened(struct hg_worker *w, struct hg_conn *c)
+void hg_typed_attend(struct hg_worker *w, struct hg_conn *c)
 {
     const struct hg_dialect *d = hg_dialect(c->s.dialect);
 
@@ -384,8 +385,14 @@ void hg_typed_opened(struct hg_worker *w, struct hg_conn *c)
     c->s.presence =
         hg_hub_join(&w->hub, c, HG_ROUTE_PRESENCE, scope_of(w, hg_atom_text(c->s.tenant)),
                     HG_SLICE_NONE, UINT16_MAX) != NULL;
-    if (c->s.presence)
-        note(w, c, false);
+}
+
+void hg_typed_opened(struct hg_worker *w, struct hg_conn *c)
+{
+    if (!c->s.presence)
+        return;
+    note(w, c, false);
+    publish_queue(w);
 }
 
 void hg_typed_gone(struct hg_worker *w, struct hg_conn *c)
@@ -395,6 +402,11 @@ void hg_typed_gone(struct hg_worker *w, struct hg_conn *c)
     if (c->s.presence)
         note(w, c, true);
     c->s.presence = false;
+}
+
+bool hg_typed_has(const struct hg_conn *c)
+{
+    return hg_dialect(c->s.dialect)->typed;
 }
 
 /* ---- messages ---- */
@@ -435,7 +447,7 @@ static int check_broadcast(struct hg_worker *w, struct hg_conn *c)
 
 static void do_broadcast(struct hg_worker *w, struct hg_conn *c, struct hg_slice data)
 {
-    struct hg_envelope e = {.kind = HG_ENVELOPE_ALL,
+    struct hg_envelope e = {.kind = HG_ENVELOPE_TYPED,
                             .tenant = scope_of(w, hg_atom_text(c->s.tenant))};
     struct hg_buf body = {0}, text = {0};
     int rc = check_broadcast(w, c);
@@ -481,8 +493,7 @@ static void (*const handlers[HG_TYPED_KINDS])(struct hg_worker *, struct hg_conn
 
 bool hg_typed_message(struct hg_worker *w, struct hg_conn *c, const struct hg_op *op)
 {
-    enum hg_typed_kind kind =
-        hg_dialect(c->s.dialect)->typed ? hg_typed_find(op->type) : HG_TYPED_NONE;
+    enum hg_typed_kind kind = hg_typed_has(c) ? hg_typed_find(op->type) : HG_TYPED_NONE;
 
     if (kind != HG_TYPED_NONE)
         handlers[kind](w, c, op->data);

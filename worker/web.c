@@ -317,6 +317,7 @@ static void greet(struct request *r, enum hg_dialect_id dialect)
         hg_channels_greet(r->w, r->c);
         return;
     }
+    hg_typed_attend(r->w, r->c);
     if (hg_dialect(dialect)->welcome)
         welcome(r->w, r->c);
     hg_typed_opened(r->w, r->c);

@@ -373,6 +373,11 @@ static void on_title(void *arg, struct hg_mono now)
 
 /* ---- start ---- */
 
+static void catch_up(void *ctx)
+{
+    (void)hg_ingest_walk(ctx); /* the watermark is for streams */
+}
+
 static void wire(struct hg_worker *w)
 {
     struct hg_conn_events ev = {hg_web_on_http, on_message, on_gone, on_writable, on_stalled, w};
@@ -381,7 +386,8 @@ static void wire(struct hg_worker *w)
     hg_conns_init(&w->conns, &ev);
     hg_interests_init(&w->interests, w->host, w->boot->seat);
     w->ids.conns = &w->conns;
-    w->hub = (struct hg_hub){.conns = &w->conns, .interests = &w->interests};
+    w->hub = (struct hg_hub){
+        .conns = &w->conns, .interests = &w->interests, .catch_up = catch_up, .ctx = w};
     w->streams = (struct hg_streams){.loop = w->loop,
                                      .frames = &w->frames,
                                      .conf = w->conf,

@@ -85,13 +85,15 @@ test('a broadcast reaches everyone of the tenant on all workers and hosts once, 
   const members = await s.spread();
   const stranger = await s.open(s.hosts[1], { headers: { 'x-tenant': 'other', 'x-user-id': 'eve' } });
   const sender = await s.open(s.hosts[0], { headers: { 'x-user-id': 'ann' } });
+  const untyped = [await s.open(s.hosts[0], { protocols: ['json'] }), await s.open(s.hosts[1], { protocols: ['headgate.v1'] })];
   sender.send({ type: 'broadcast', data: { n: 1 } });
   sender.send({ type: 'broadcast', op: 'ping' });
   const all = [...members, sender];
   await waitFor(() => all.every((c) => typed(c, 'broadcast_message').length >= 2), { what: 'the broadcasts' });
   stranger.send({ type: 'broadcast', data: 'mine' });
   await stranger.message({ type: 'broadcast_message' });
-  await Promise.all([...all, stranger].map((c) => c.ping()));
+  await Promise.all([...all, ...untyped, stranger].map((c) => c.ping()));
+  for (const c of untyped) assert.deepEqual(c.messages.map((m) => m.op ?? m.type), ['pong'], 'who has no typed channel hears nothing of it');
   for (const c of all) assert.deepEqual(typed(c, 'broadcast_message').map((m) => m.data), [{ from: 'ann', message: { n: 1 } }, { from: 'ann' }]);
   assert.deepEqual(typed(stranger, 'broadcast_message').map((m) => m.data), [{ from: 'eve', message: 'mine' }]);
   assert.deepEqual(heard, []);

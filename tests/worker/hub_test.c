@@ -155,6 +155,59 @@ static void the_limit_counts_rooms_not_joins(void **state)
     assert_non_null(join(t, 0, "d"));
 }
 
+struct late { /* what was sent before somebody joins room "r" */
+    struct world *t;
+    int ends; /* this connection ends of it */
+    bool held;
+};
+
+static void catch_up(void *ctx)
+{
+    struct late *l = ctx;
+    uint64_t hash = hg_route_hub_hash(HG_ROUTE_ROOM, DEMO, HG_SLICE_LIT("r"));
+    struct hg_room *room = find(l->t, "r");
+
+    l->held = hg_interest_is_held(&l->t->interests, hash);
+    if (room)
+        hg_hub_send(&l->t->hub, room, HG_WS_OP_TEXT, HG_SLICE_LIT("old"), NULL, 0);
+    if (l->ends >= 0)
+        hg_conn_drop(&l->t->cs, l->t->c[l->ends]);
+}
+
+static void who_joins_hears_nothing_older(void **state)
+{
+    struct world *t = *state;
+    struct late l = {t, -1, false};
+
+    t->hub.catch_up = catch_up;
+    t->hub.ctx = &l;
+    assert_non_null(join(t, 0, "r"));
+    assert_true(l.held); /* or what is sent during the look would be meant for nobody */
+    assert_non_null(join(t, 1, "r"));
+    hg_loop_turn(t->loop, 0);
+    assert_int_equal(got(t, 0), 5); /* the "old" that came with the second */
+    assert_int_equal(got(t, 1), 0);
+}
+
+static void catching_up_may_end_anybody(void **state)
+{
+    struct world *t = *state;
+    struct late l = {t, -1, false};
+
+    t->hub.catch_up = catch_up;
+    t->hub.ctx = &l;
+    assert_non_null(join(t, 0, "r"));
+    l.ends = 0; /* the last member, and the room with it */
+    assert_non_null(join(t, 1, "r"));
+    assert_int_equal(find(t, "r")->n, 1);
+    l.ends = 2; /* who joins */
+    assert_null(join(t, 2, "r"));
+    assert_int_equal(find(t, "r")->n, 1);
+    assert_null(join(t, 2, "q"));
+    assert_null(find(t, "q"));
+    t->hub.catch_up = NULL;
+}
+
 static void tenants_and_kinds_never_meet(void **state)
 {
     struct world *t = *state;
@@ -273,6 +326,8 @@ int main(void)
         T(everybody_but_the_excluded_gets_it_once),
         T(joining_twice_is_joining_once),
         T(the_limit_counts_rooms_not_joins),
+        T(who_joins_hears_nothing_older),
+        T(catching_up_may_end_anybody),
         T(tenants_and_kinds_never_meet),
         T(members_that_go_under_way),
         T(the_last_members_take_the_room_with_them),
