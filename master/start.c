@@ -228,6 +228,18 @@ static int bind_clients(struct hg_master *m)
     return 0;
 }
 
+/* Whoever did not ask for it can do without, as a second gateway of the sources on one machine
+ * could, which needed no more than a WS_PORT of its own. */
+static int admin_in_use(const struct hg_master *m)
+{
+    if (hg_conf_is_given(m->conf, HG_SLICE_LIT("admin_listen")))
+        return in_use("admin_listen", m->conf->admin_listen);
+    hg_log(HG_LOG_WARN, NULL, "admin.off",
+           "where=%s why=\"in use: set admin_listen to have /metrics and /readyz\"",
+           m->conf->admin_listen);
+    return 0;
+}
+
 static int bind_admin(struct hg_master *m)
 {
     struct hg_addr addr = m->admin_addr;
@@ -236,7 +248,7 @@ static int bind_admin(struct hg_master *m)
         return 0;
     int fd = hg_sock_listen(&addr, 64, false);
     if (fd == -HG_E_EXISTS)
-        return in_use("admin_listen", text);
+        return admin_in_use(m);
     if (fd < 0)
         return complain("admin_listen = %s: %s", text, strerror(errno));
     hg_httpd_init(&m->admin, fd, hg_admin_answer, &m->answers);
@@ -309,14 +321,10 @@ static int drop_user(struct hg_master *m)
 
 static int start_dev(struct hg_master *m)
 {
-    const char *origin = "default";
-    struct hg_buf value = {0}, report = {0};
+    struct hg_buf report = {0};
     if (!m->conf->dev)
         return 0;
-    bool named = hg_conf_get(m->conf, HG_SLICE_LIT("kafka_brokers"), &value, &origin) &&
-                 strcmp(origin, "default") != 0;
-    hg_buf_fini(&value);
-    if (!named && m->in->devbroker) {
+    if (!hg_conf_is_given(m->conf, HG_SLICE_LIT("kafka_brokers")) && m->in->devbroker) {
         if (hg_dev_start_broker(&m->dev, m->now) < 0)
             return complain("the embedded broker did not start");
         struct hg_conf *conf = NULL;

@@ -8,8 +8,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
-import { confText, headgate, startHeadgate } from '../support/headgate.mjs';
-import { tempDir } from '../support/proc.mjs';
+import { binary, cleanEnv, confText, headgate, startHeadgate } from '../support/headgate.mjs';
+import { freePort } from '../support/ports.mjs';
+import { start, stop, tempDir } from '../support/proc.mjs';
+import { waitFor } from '../support/wait.mjs';
 
 /** Value and whole line of an option in --print=effective. */
 async function effective(args, options) {
@@ -130,6 +132,20 @@ test('a port another program holds is said, too', { timeout: 30000 }, async (t) 
   const r = await headgate(['--listen', '127.0.0.1', '--port', String(port), '--admin-listen', '', '--control-socket', path.join(tempDir('x'), 'ctl')], { ms: 10000 });
   assert.ok(r.code > 0);
   assert.match(r.stderr, /in use/i);
+});
+
+test('a second gateway on one machine needs no more than a WS_PORT of its own; admin_listen that was asked for must be had', { timeout: 60000 }, async (t) => {
+  const other = net.createServer().listen(7001, '127.0.0.1'); // the default; or somebody else has it, which is as good
+  t.after(() => other.close());
+  await Promise.race([once(other, 'listening'), once(other, 'error')]).catch((error) => assert.equal(error.code, 'EADDRINUSE'));
+  const dir = tempDir('second'), log = path.join(dir, 'log'), port = await freePort('127.0.0.1');
+  const child = start([binary], { file: log, cwd: dir, env: cleanEnv({ WS_PORT: String(port), KAFKA_BROKERS: '127.0.0.1:1' }) });
+  t.after(() => stop(child));
+  await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`).catch(() => ({}))).status === 200, { what: () => `its /health; its log: ${readFileSync(log, 'utf8')}` });
+  assert.match(readFileSync(log, 'utf8'), /admin\.off where=127\.0\.0\.1:7001/);
+  const asked = await headgate(['--port', String(await freePort('127.0.0.1')), '--admin-listen', '127.0.0.1:7001', '--kafka-brokers', '127.0.0.1:1'], { ms: 10000 });
+  assert.ok(asked.code > 0);
+  assert.match(asked.stderr, /admin_listen 127\.0\.0\.1:7001 is in use/);
 });
 
 test('after binding it runs as the named user', { timeout: 60000, skip: process.getuid() !== 0 && 'needs root' }, async (t) => {
