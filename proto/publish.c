@@ -146,9 +146,11 @@ int hg_publish_read(struct hg_slice body, bool underscore, struct hg_publish_lis
     rc = hg_json_parse(body, &hg_json_of_rows, &l->doc);
     if (rc < 0)
         return fail(l, "",
-                    rc == -HG_E_DEPTH     ? "body: expected at most 32 levels of nesting"
-                    : rc == -HG_E_TOO_BIG ? "body: expected at most 65536 values"
-                                          : "body: expected JSON");
+                    rc == -HG_E_DEPTH ? "body: expected at most " HG_TEXT_OF(
+                                            HG_JSON_ROW_DEPTH) " levels of nesting"
+                    : rc == -HG_E_TOO_BIG
+                        ? "body: expected at most " HG_TEXT_OF(HG_JSON_MAX_VALUES) " values"
+                        : "body: expected JSON");
     root = hg_json_root(&l->doc);
     many = hg_json_type(root) == HG_JSON_ARRAY;
     if (many && hg_json_count(root) > HG_PUBLISH_BATCH)

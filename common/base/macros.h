@@ -16,6 +16,8 @@
 #define HG_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 #define HG_LIKELY(x) __builtin_expect(!!(x), 1)
 #define HG_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define HG_TEXT_OF_(x) #x
+#define HG_TEXT_OF(x) HG_TEXT_OF_(x) /* "256" of a macro whose value is 256 */
 #define HG_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define HG_MAX(a, b) ((a) > (b) ? (a) : (b))
 
