@@ -165,8 +165,9 @@ static void on_rows(void *ctx, void *arg, uint64_t asker, const struct hg_rpc_re
     struct hg_landing l = {.err = r->err, .text = r->text, .s = r->snapshot_lsn, .reply = r->reply};
 
     answered(w, asker);
-    l.could_not = r->reply && !r->reply->ok && r->reply->error_code != HG_SQLRPC_BAD_REQUEST;
-    if (r->err == 0 && !is_rows(r->reply)) {
+    if (r->err < 0) {
+        l.could_not = r->reply && !r->reply->ok && r->reply->error_code != HG_SQLRPC_BAD_REQUEST;
+    } else if (!is_rows(r->reply)) {
         l.err = -HG_E_RPC_REPLY;
         l.text = HG_SLICE_LIT("the reply holds no rows");
     }
