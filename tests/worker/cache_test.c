@@ -214,6 +214,20 @@ static void feed_all(struct world *t, int64_t offset, uint64_t lsn, const char *
         feed(t, i, offset, lsn, key, value);
 }
 
+/* The first n records of gateway 0's log, of key "k", with consecutive LSNs. */
+static void feed_log(struct world *t, int n, uint64_t lsn, const char *value)
+{
+    for (int i = 0; i < n; i++)
+        feed(t, 0, i, lsn + (uint64_t)i, "k", value);
+}
+
+/* The log of gateway i is another one. */
+static void begin_anew(struct world *t, unsigned i)
+{
+    hg_cache_begin_anew(t->g[i].ca, 0, 0);
+    atomic_store(&t->g[i].host->parts[0].next, 0);
+}
+
 static uint64_t next_of(struct world *t)
 {
     struct hg_cachepos pos;
@@ -566,11 +580,9 @@ static void test_log_that_began_anew(void **state)
 {
     struct world *t = *state;
     open_cache(t, 0);
-    for (int i = 0; i < 3; i++)
-        feed(t, 0, i, 10 + (uint64_t)i, "k", "a");
+    feed_log(t, 3, 10, "a");
     UNTIL(t, settled(t, 3));
-    hg_cache_begin_anew(t->g[0].ca, 0, 0);
-    atomic_store(&t->g[0].host->parts[0].next, 0);
+    begin_anew(t, 0);
     feed(t, 0, 0, 20, "k", "b");
     UNTIL(t, settled(t, 1));
     assert_string_equal(list_of(t, "k"), "10a 11a 12a 20b");
@@ -587,10 +599,8 @@ static void test_b_14_log_that_began_anew_for_two(void **state)
     for (int i = 0; i < 3; i++)
         feed_all(t, i, 10 + (uint64_t)i, "k", "a");
     UNTIL(t, settled(t, 3));
-    for (unsigned i = 0; i < HOSTS; i++) {
-        hg_cache_begin_anew(t->g[i].ca, 0, 0);
-        atomic_store(&t->g[i].host->parts[0].next, 0);
-    }
+    for (unsigned i = 0; i < HOSTS; i++)
+        begin_anew(t, i);
     feed_all(t, 0, 20, "k", "b");
     feed_all(t, 1, 21, "k", "c");
     UNTIL(t, settled(t, 2)); /* nothing is kept for ever, either */
@@ -613,10 +623,8 @@ static void test_b_14_take_over_of_a_new_log(void **state)
     feed_all(t, 0, 10, "k", "a");
     UNTIL(t, settled(t, 1));
     second->paused = true;
-    for (unsigned i = 0; i < HOSTS; i++) {
-        hg_cache_begin_anew(t->g[i].ca, 0, 0);
-        atomic_store(&t->g[i].host->parts[0].next, 0);
-    }
+    for (unsigned i = 0; i < HOSTS; i++)
+        begin_anew(t, i);
     feed_all(t, 0, 20, "k", "b");
     UNTIL(t, next_of(t) == 1 && since_of(t) == 10);
     first->paused = true;
@@ -633,17 +641,14 @@ static void test_log_that_began_anew_at_once(void **state)
 {
     struct world *t = *state;
     open_cache(t, 0);
-    for (int i = 0; i < 5; i++)
-        feed(t, 0, i, 10 + (uint64_t)i, "k", "a");
+    feed_log(t, 5, 10, "a");
     UNTIL(t, settled(t, 5));
     hg_cache_free(t->g[0].ca), t->g[0].ca = NULL;
     open_cache(t, 0);
-    hg_cache_begin_anew(t->g[0].ca, 0, 0);
-    atomic_store(&t->g[0].host->parts[0].next, 0);
+    begin_anew(t, 0);
     atomic_store(&t->g[0].host->parts[0].known, 1);
     UNTIL(t, t->g[0].m->cache_leases > 0);
-    for (int i = 0; i < 6; i++)
-        feed(t, 0, i, 20 + (uint64_t)i, "k", "b");
+    feed_log(t, 6, 20, "b");
     UNTIL(t, settled(t, 6));
     assert_string_equal(list_of(t, "k"), "10a 11a 12a 13a 14a 20b 21b 22b 23b 24b 25b");
     assert_int_equal(since_of(t), 14);
@@ -1059,8 +1064,7 @@ static void test_trimmed_list(void **state)
     struct world *t = *state;
     t->g[0].conf->hotcache_max_diffs = 2;
     open_cache(t, 0);
-    for (int i = 0; i < 5; i++)
-        feed(t, 0, i, 10 + (uint64_t)i, "k", "v");
+    feed_log(t, 5, 10, "v");
     UNTIL(t, settled(t, 5));
     assert_string_equal(after(t, 0, "k", 13), "14v");
     assert_string_equal(after(t, 0, "k", 12), "unproved");

@@ -485,13 +485,20 @@ static void a_joiner_that_leaves_while_it_waits_makes_no_second_tombstone(void *
     assert_string_equal(history(w, "k"), "qn");
 }
 
+/* Redis throws every client out. */
+static void break_links(struct world *w, hg_redis_reply_fn fn)
+{
+    struct hg_slice kill[] = {HG_SLICE_LIT("CLIENT"), HG_SLICE_LIT("KILL"), HG_SLICE_LIT("TYPE"),
+                              HG_SLICE_LIT("normal")};
+
+    assert_int_equal(hg_redis_command(w->link, kill, 4, fn, w), 0);
+}
+
 /* b lost its place while a closed, entered anew and left, too. A joiner waits for both. */
 static void a_joiner_waits_for_the_tombstones_of_all_closers_B_11(void **state)
 {
     struct world *w = *state;
     struct host *a = &w->h[0], *b = &w->h[1], *c = &w->h[2];
-    struct hg_slice kill[] = {HG_SLICE_LIT("CLIENT"), HG_SLICE_LIT("KILL"), HG_SLICE_LIT("TYPE"),
-                              HG_SLICE_LIT("normal")};
 
     w->conf->query_control_lease = 30 * HG_S;
     has(w, a, "k");
@@ -499,7 +506,7 @@ static void a_joiner_waits_for_the_tombstones_of_all_closers_B_11(void **state)
     redis(w, "DEL", "headgate:q:q:k");
     ended(a, "k");
     TURN_UNTIL(w->loop, waiting(a, true) == 1);
-    assert_int_equal(hg_redis_command(w->link, kill, 4, NULL, NULL), 0);
+    break_links(w, NULL);
     TURN_UNTIL(w->loop, !HG_GET(b->m, registry_up));
     TURN_UNTIL(w->loop, HG_GET(b->m, registry_up) && HG_GET(c->m, registry_up));
     TURN_UNTIL(w->loop, members(w, "k") == 1);
@@ -748,13 +755,11 @@ static void a_link_that_breaks_ends_nothing_that_lives_B_11(void **state)
 {
     struct world *w = *state;
     struct host *a = &w->h[0], *b = &w->h[1];
-    struct hg_slice kill[] = {HG_SLICE_LIT("CLIENT"), HG_SLICE_LIT("KILL"), HG_SLICE_LIT("TYPE"),
-                              HG_SLICE_LIT("normal")};
 
     has(w, a, "gone");
     has(w, a, "kept");
     has(w, b, "lives");
-    assert_int_equal(hg_redis_command(w->link, kill, 4, on_answer, w), 0);
+    break_links(w, on_answer);
     TURN_UNTIL(w->loop, all_down(w));
     ended(a, "gone");
     TURN_UNTIL(w->loop, all_up(w));
@@ -766,25 +771,29 @@ static void a_link_that_breaks_ends_nothing_that_lives_B_11(void **state)
     assert_string_equal(history(w, "lives"), "q");
 }
 
-/* Every lease has run out (Redis did not answer for so long), and nobody has died: who comes back
- * first must not bury the others. */
-static void leases_that_all_ran_out_end_nothing_B_11(void **state)
+static void all_leases_run_out(struct world *w)
 {
-    struct world *w = *state;
     struct hg_slice expire[] = {
         HG_SLICE_LIT("EVAL"),
         HG_SLICE_LIT("for _, m in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do "
                      "redis.call('ZADD', KEYS[1], 1, m) end"),
         HG_SLICE_LIT("1"), HG_SLICE_LIT("headgate:q:leases")};
-    struct hg_slice kill[] = {HG_SLICE_LIT("CLIENT"), HG_SLICE_LIT("KILL"), HG_SLICE_LIT("TYPE"),
-                              HG_SLICE_LIT("normal")};
+
+    assert_int_equal(hg_redis_command(w->link, expire, 4, NULL, NULL), 0);
+}
+
+/* Every lease has run out (Redis did not answer for so long), and nobody has died: who comes back
+ * first must not bury the others. */
+static void leases_that_all_ran_out_end_nothing_B_11(void **state)
+{
+    struct world *w = *state;
 
     has(w, &w->h[0], "a");
     has(w, &w->h[1], "b");
     has(w, &w->h[2], "c");
     w->conf->query_control_lease = 1500 * HG_MS; /* more than a link takes to come back */
-    assert_int_equal(hg_redis_command(w->link, expire, 4, NULL, NULL), 0);
-    assert_int_equal(hg_redis_command(w->link, kill, 4, NULL, NULL), 0);
+    all_leases_run_out(w);
+    break_links(w, NULL);
     TURN_UNTIL(w->loop, all_down(w));
     TURN_UNTIL(w->loop, all_up(w));
     TURN_UNTIL(w->loop, redis(w, "ZCARD", "headgate:q:leases") == HOSTS); /* the old are buried */
@@ -797,17 +806,12 @@ static void leases_that_all_ran_out_end_nothing_B_11(void **state)
 static void who_is_buried_alive_tells_again_B_11(void **state)
 {
     struct world *w = *state;
-    struct hg_slice expire[] = {
-        HG_SLICE_LIT("EVAL"),
-        HG_SLICE_LIT("for _, m in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do "
-                     "redis.call('ZADD', KEYS[1], 1, m) end"),
-        HG_SLICE_LIT("1"), HG_SLICE_LIT("headgate:q:leases")};
 
     has(w, &w->h[0], "a");
     has(w, &w->h[1], "b");
     has(w, &w->h[2], "c");
     settle_delivering(w, 400); /* a lease and more: they sweep */
-    assert_int_equal(hg_redis_command(w->link, expire, 4, NULL, NULL), 0);
+    all_leases_run_out(w);
     TURN_UNTIL(w->loop, HG_GET(w->h[0].m, registry_errors) + HG_GET(w->h[1].m, registry_errors) +
                                 HG_GET(w->h[2].m, registry_errors) >
                             0);

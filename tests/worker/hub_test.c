@@ -174,13 +174,19 @@ static void catch_up(void *ctx)
         hg_conn_drop(&l->t->cs, l->t->c[l->ends]);
 }
 
+static void listen_late(struct world *t, struct late *l)
+{
+    *l = (struct late){t, -1, false};
+    t->hub.catch_up = catch_up;
+    t->hub.ctx = l;
+}
+
 static void who_joins_hears_nothing_older(void **state)
 {
     struct world *t = *state;
-    struct late l = {t, -1, false};
+    struct late l;
 
-    t->hub.catch_up = catch_up;
-    t->hub.ctx = &l;
+    listen_late(t, &l);
     assert_non_null(join(t, 0, "r"));
     assert_true(l.held); /* or what is sent during the look would be meant for nobody */
     assert_non_null(join(t, 1, "r"));
@@ -192,10 +198,9 @@ static void who_joins_hears_nothing_older(void **state)
 static void catching_up_may_end_anybody(void **state)
 {
     struct world *t = *state;
-    struct late l = {t, -1, false};
+    struct late l;
 
-    t->hub.catch_up = catch_up;
-    t->hub.ctx = &l;
+    listen_late(t, &l);
     assert_non_null(join(t, 0, "r"));
     l.ends = 0; /* the last member, and the room with it */
     assert_non_null(join(t, 1, "r"));
