@@ -17,6 +17,13 @@ static const struct hg_json_limits default_limits = {HG_JSON_MAX_BYTES, HG_JSON_
 const struct hg_json_limits hg_json_of_rows = {HG_JSON_MAX_BYTES, HG_JSON_ROW_DEPTH,
                                                HG_JSON_MAX_VALUES};
 
+const char *hg_json_of_rows_most(int rc)
+{
+    return rc == -HG_E_DEPTH     ? "at most " HG_TEXT_OF(HG_JSON_ROW_DEPTH) " levels of nesting"
+           : rc == -HG_E_TOO_BIG ? "at most " HG_TEXT_OF(HG_JSON_MAX_VALUES) " values"
+                                 : NULL;
+}
+
 /* ---- the scanner ---- */
 
 struct scan {

@@ -51,6 +51,9 @@ struct hg_json_limits {
 };
 /* For messages in which there may be rows, or other data of users. */
 extern const struct hg_json_limits hg_json_of_rows;
+/* What these allow, when hg_json_parse has refused more: "at most 256 levels of nesting". NULL: it
+ * was refused for something else. */
+const char *hg_json_of_rows_most(int rc);
 
 struct cJSON;
 

@@ -211,11 +211,9 @@ static int find_op(struct hg_op *op, struct hg_json_val msg)
 
 static int refuse_text(struct hg_op *op, int rc)
 {
-    if (rc == -HG_E_DEPTH)
-        return refuse(op, "message", "at most " HG_TEXT_OF(HG_JSON_ROW_DEPTH) " levels of nesting");
-    if (rc == -HG_E_TOO_BIG)
-        return refuse(op, "message", "at most " HG_TEXT_OF(HG_JSON_MAX_VALUES) " values");
-    return rc;
+    const char *most = hg_json_of_rows_most(rc);
+
+    return most ? refuse(op, "message", most) : rc;
 }
 
 int hg_op_decode(struct hg_slice text, struct hg_op *op)

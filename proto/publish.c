@@ -139,18 +139,15 @@ static int fail(struct hg_publish_list *l, const char *place, const char *detail
 int hg_publish_read(struct hg_slice body, bool underscore, struct hg_publish_list *l)
 {
     struct hg_json_val root, v;
+    const char *most;
     bool many;
     int rc;
 
     *l = (struct hg_publish_list){0};
     rc = hg_json_parse(body, &hg_json_of_rows, &l->doc);
+    most = hg_json_of_rows_most(rc);
     if (rc < 0)
-        return fail(l, "",
-                    rc == -HG_E_DEPTH ? "body: expected at most " HG_TEXT_OF(
-                                            HG_JSON_ROW_DEPTH) " levels of nesting"
-                    : rc == -HG_E_TOO_BIG
-                        ? "body: expected at most " HG_TEXT_OF(HG_JSON_MAX_VALUES) " values"
-                        : "body: expected JSON");
+        return fail(l, "body: expected ", most ? most : "JSON");
     root = hg_json_root(&l->doc);
     many = hg_json_type(root) == HG_JSON_ARRAY;
     if (many && hg_json_count(root) > HG_PUBLISH_BATCH)

@@ -70,21 +70,18 @@ struct arg {
     struct hg_buf quoted; /* text that is no JSON, as JSON */
 };
 
-static const struct hg_json_limits limits = {HG_JSON_MAX_BYTES, HG_JSON_ROW_DEPTH,
-                                             HG_JSON_MAX_VALUES};
-
 /* false: NULL, or too large to be looked into. */
 static bool arg_read(sqlite3_value *value, struct arg *a)
 {
     *a = (struct arg){0};
     if (sqlite3_value_type(value) == SQLITE_NULL)
         return false;
-    if (hg_json_parse(text_of(value), &limits, &a->doc) < 0) {
+    if (hg_json_parse(text_of(value), &hg_json_of_rows, &a->doc) < 0) {
         hg_json_fini(&a->doc);
         if (sqlite3_value_type(value) != SQLITE_TEXT || hg_json_is_valid(text_of(value)))
             return false;
         hg_json_add_str(&a->quoted, text_of(value));
-        if (hg_json_parse(hg_buf_slice(&a->quoted), &limits, &a->doc) < 0)
+        if (hg_json_parse(hg_buf_slice(&a->quoted), &hg_json_of_rows, &a->doc) < 0)
             return false;
     }
     a->v = hg_json_root(&a->doc);

@@ -143,6 +143,11 @@ void hg_conn_drop(struct hg_conns *cs, struct hg_conn *c);
 uint64_t hg_conn_queued(const struct hg_conn *c); /* bytes not yet taken by the kernel */
 uint64_t hg_conn_queued_big(
     const struct hg_conn *c); /* of them not under out_hard: large frames of gated arenas */
+/* CLOSING or later: nothing reaches it any more. */
+static inline bool hg_conn_has_ended(const struct hg_conn *c)
+{
+    return c->state > HG_CONN_OPEN;
+}
 /* May more be put into its queue without harm? False while the kernel takes nothing. */
 static inline bool hg_conn_can_take(const struct hg_conn *c)
 {

@@ -172,7 +172,7 @@ bool hg_conn_can_take_big(const struct hg_conns *cs, const struct hg_conn *c, ui
 
 void hg_conn_send(struct hg_conns *cs, struct hg_conn *c, struct hg_span s)
 {
-    if (c->state > HG_CONN_OPEN || c->shut_after)
+    if (hg_conn_has_ended(c) || c->shut_after)
         return;
     HG_INC(cs->m, messages_out);
     queue_span(cs, c, s);

@@ -77,26 +77,22 @@ static bool is_full(const struct hg_conn *c, unsigned max)
     return c->s.nrooms >= max || c->s.nrooms >= UINT16_MAX / 2;
 }
 
-static bool has_ended(const struct hg_conn *c)
-{
-    return c->state != HG_CONN_HTTP && c->state != HG_CONN_OPEN;
-}
-
 /* Catching up may end c, or the room. Interest is held meanwhile, so that what is sent after the
  * look at the rings is meant for us. */
 static struct hg_room *enter(struct hg_hub *hub, struct hg_conn *c, struct hg_slice key)
 {
     uint64_t hash = hg_hash_fixed(key);
-    struct hg_room *room;
+    struct hg_room *room = NULL;
 
     hg_interest_hold(hub->interests, hash);
     if (hub->catch_up)
         hub->catch_up(hub->ctx);
-    room = has_ended(c) ? NULL : hg_hub_find_key(hub, key);
-    if (!room && !has_ended(c))
-        room = room_new(hub, key);
-    if (room)
+    if (!hg_conn_has_ended(c)) {
+        room = hg_hub_find_key(hub, key);
+        if (!room)
+            room = room_new(hub, key);
         add_member(room, c);
+    }
     hg_interest_drop(hub->interests, hash, hg_loop_now(hub->conns->loop));
     return room;
 }
